@@ -1,0 +1,208 @@
+# The order of things: sources -> manifest -> features -> head -> scores -> tables & figures -> book.
+# Started by `deepcovid reproduce`; by hand: snakemake --cores 2 --config run=tiny (after the run was begun once).
+import json
+import sys
+
+from deepcovid_lib import runs
+
+RUN = runs.reopen(config["run"])
+ASKED = RUN.edition.model_dump(mode="json")
+AUDIENCE = config.get("audience", "local")
+PY = sys.executable
+OUT = f"results/{RUN.name}"
+MODELS = RUN.edition.models
+FIT = f"{OUT}/fits/{{model}}/{RUN.edition.recipe.name}/seed-{RUN.edition.seed}"
+SCORES = expand(f"{FIT}/scores.csv", model=MODELS)
+
+
+def asked(*keys):
+    """The part of the edition a rule depends on, as text: a changed value reruns it."""
+    return json.dumps({key: ASKED[key] for key in keys}, sort_keys=True)
+
+
+def library(*modules):
+    """The library modules a rule uses: a changed one reruns it."""
+    return [f"deepcovid_lib/{module}.py" for module in modules]
+
+
+def figures(*slugs):
+    return [f"{OUT}/figures/{slug}.{kind}" for slug in slugs for kind in ("svg", "png", "pdf", "csv", "json")]
+
+
+def tables(*slugs):
+    return [f"{OUT}/tables/{slug}.{kind}" for slug in slugs for kind in ("csv", "json")]
+
+
+def notebook(name):
+    return f"notebooks/{name}.ipynb"
+
+
+def executed(name):
+    return f"{OUT}/notebooks/{name}.ipynb"
+
+
+def per_model(slug):
+    return [f"{slug}-{model}" for model in MODELS]
+
+
+RUNNER = f"{PY} -m deepcovid_lib.runner {{params.name}} {RUN.name} --expect {{output}}"
+CURATION = library(
+    "images", "manifest", "curation", "sources/cohen", "sources/chexpert", "sources/nih", "sources/released", "sources/phantom"
+) + [str(path) for path in sorted((RUN.root / "deepcovid_lib/phantoms").glob("*.py"))]
+LOOKS = library("style", "figures/__init__", "figures/films", "artefacts", "paper") + ["deepcovid_lib/paper.yaml"]
+WHAT_COUNTS = ("positives", "negatives", "split", "seed", "folders", "options")
+CURATED = asked(*WHAT_COUNTS)
+
+wildcard_constraints:
+    model="|".join(MODELS),
+
+
+rule book:
+    input:
+        [executed(name) for name in ("dataset", "architectures", "augmentation", "scores", "thresholds", "reliability", "roc-and-confusion", "paper-versus-run", "recorded")],
+        [executed(f"finetune-{model}") for model in MODELS],
+        sorted(str(path) for path in Path("book").rglob("*") if path.is_file()),
+        "index.md", "_toc.yml", "_config.yml", "CITATION.cff", "CHANGELOG.md",
+        library("site", "pages", "runner"),
+    output:
+        f"{OUT}/book-{AUDIENCE}.txt",
+    params:
+        asked=asked("title", "about", "publish_films"),
+    localrule: True
+    shell:
+        f"{PY} -m deepcovid_lib.cli book --run {RUN.name} --audience {AUDIENCE}"
+
+
+rule dataset:
+    input:
+        notebook("dataset"), CURATION, LOOKS,
+    output:
+        f"{OUT}/manifest.csv", f"{OUT}/funnel.csv",
+        tables("tab-dataset", "tab-funnel"), figures("fig-marked-areas", "fig-samples"),
+        executed("dataset"),
+    params:
+        name="dataset",
+        asked=CURATED,
+    threads: workflow.cores
+    resources: mem_mb=3000, runtime=60
+    shell: RUNNER
+
+
+rule architectures:
+    input:
+        notebook("architectures"), library("backbones", "diagrams", "style", "artefacts"),
+    output:
+        figures("fig-architecture-resnet18", "fig-architecture-squeezenet", "fig-architecture-densenet121"),
+        tables("tab-architectures"), executed("architectures"),
+    params:
+        name="architectures",
+        asked=asked("models"),
+    resources: mem_mb=2000, runtime=20
+    shell: RUNNER
+
+
+rule augmentation:
+    input:
+        notebook("augmentation"), f"{OUT}/manifest.csv", library("images"), LOOKS,
+    output:
+        figures("fig-augmentation"), executed("augmentation"),
+    params:
+        name="augmentation",
+        asked=asked("copies", "seed", "preset"),
+    resources: mem_mb=2000, runtime=20
+    shell: RUNNER
+
+
+rule extract:
+    input:
+        f"{OUT}/manifest.csv", library("images", "backbones", "features"),
+    output:
+        f"{OUT}/features/{{model}}.csv",
+    params:
+        asked=asked("copies", "seed", "preset", "weights"),
+    threads: workflow.cores
+    resources: mem_mb=4000, runtime=240
+    shell: f"{PY} -m deepcovid_lib.cli extract --run {RUN.name} --model {{wildcards.model}}"
+
+
+rule finetune:
+    input:
+        notebook("finetune"), f"{OUT}/manifest.csv", f"{OUT}/features/{{model}}.csv", library("finetune"),
+    output:
+        f"{FIT}/head.safetensors", f"{FIT}/history.csv", f"{FIT}/scores.csv",
+        figures("fig-training-{model}", "fig-learned-{model}"), executed("finetune-{model}"),
+    params:
+        name="finetune",
+        asked=asked("recipe", "seed"),
+    resources: mem_mb=4000, runtime=120
+    shell: RUNNER + " --model {wildcards.model}"
+
+
+rule scores:
+    input:
+        notebook("scores"), SCORES, LOOKS, library("metrics"),
+    output:
+        figures(*per_model("fig-scores")), executed("scores"),
+    params:
+        name="scores",
+        asked=asked("models"),
+    resources: mem_mb=1500, runtime=20
+    shell: RUNNER
+
+
+rule thresholds:
+    input:
+        notebook("thresholds"), SCORES, LOOKS, library("metrics", "tables"),
+    output:
+        tables(*per_model("tab-thresholds"), *per_model("tab-paper-thresholds")), figures(*per_model("fig-thresholds")), executed("thresholds"),
+    params:
+        name="thresholds",
+        asked=asked("models", "tests_paper"),
+    resources: mem_mb=1500, runtime=20
+    shell: RUNNER
+
+
+rule reliability:
+    input:
+        notebook("reliability"), SCORES, LOOKS, library("metrics", "tables"),
+    output:
+        tables("tab-reliability"), figures("fig-intervals"), executed("reliability"),
+    params:
+        name="reliability",
+        asked=asked("models", "tests_paper"),
+    resources: mem_mb=1500, runtime=20
+    shell: RUNNER
+
+
+rule roc_and_confusion:
+    input:
+        notebook("roc-and-confusion"), SCORES, LOOKS, library("metrics", "tables"),
+    output:
+        tables("tab-auc", "tab-confusion"), figures("fig-roc", *per_model("fig-confusion")), executed("roc-and-confusion"),
+    params:
+        name="roc-and-confusion",
+        asked=asked("models", "tests_paper"),
+    resources: mem_mb=1500, runtime=20
+    shell: RUNNER
+
+
+rule paper_versus_run:
+    input:
+        notebook("paper-versus-run"), rules.dataset.output, rules.thresholds.output, rules.reliability.output, rules.roc_and_confusion.output,
+    output:
+        tables("tab-paper-versus-run"), executed("paper-versus-run"),
+    params:
+        name="paper-versus-run",
+    resources: mem_mb=1500, runtime=20
+    shell: RUNNER
+
+
+rule recorded:
+    input:
+        notebook("recorded"), sorted(str(path) for path in Path("recorded").rglob("*") if path.is_file()), LOOKS, library("metrics", "tables"),
+    output:
+        executed("recorded"),
+    params:
+        name="recorded",
+    resources: mem_mb=1500, runtime=20
+    shell: RUNNER

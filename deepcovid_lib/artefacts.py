@@ -1,0 +1,154 @@
+"""What a run leaves for readers: figures, tables and the values that sentences quote.
+
+A figure is `figures/<slug>.{svg,png,pdf,csv}` with a dark variant and a record of its caption and alt text; a table is
+`tables/<slug>.csv` with a record; a value is a line of `values/<notebook>.json`. In Jupyter they are displayed; the
+book replaces the display by the numbered, captioned, downloadable thing (see `site`).
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+
+from deepcovid_lib import paper, style
+from deepcovid_lib.files import replacing, write_csv, write_json
+from deepcovid_lib.problems import Problem
+from deepcovid_lib.runs import Run
+from deepcovid_lib.style import Drawing
+
+SCREEN_DPI = 200
+
+
+class Shown:
+    """A published figure or table as a notebook displays it; the slug travels with the output."""
+
+    def __init__(self, slug: str, data: dict[str, str]):
+        self.slug, self.data = slug, data
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return self.data, {"deepcovid": {"slug": self.slug}}
+
+
+def figure(run: Run, slug: str, draw: Callable[[], Drawing], *, caption: str, films: str = "none") -> Shown:
+    """Draw a figure for light and dark pages and publish it.
+
+    Parameters
+    ----------
+    run : Run
+    slug : str
+        Its stable name, e.g. ``"fig-roc"``; numbers and links hang on it.
+    draw : callable
+        Returns a `figures.Drawing`; called once for each theme.
+    caption : str
+        One or two sentences; the paper's number is added from `paper.artefacts`.
+    films : {"none", "shown"}
+        ``"shown"`` where the figure shows images of the run's source; the published book leaves it out
+        if the edition does not allow films.
+    """
+    folder = run.folder / "figures"
+    for mode, suffix in (("light", ""), ("dark", "-dark")):
+        with style.theme(mode):
+            drawing = draw()
+            with mpl.rc_context({"svg.hashsalt": slug, "svg.id": slug + suffix, "savefig.transparent": True}):
+                _save(drawing, folder / f"{slug}{suffix}.svg", metadata={"Date": None, "Creator": None})
+                if mode == "dark":
+                    continue
+                _save(drawing, folder / f"{slug}.pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
+            _save(drawing, folder / f"{slug}.png", dpi=SCREEN_DPI, facecolor="white", transparent=False)
+            preview = io.BytesIO()
+            drawing.figure.savefig(preview, format="png", dpi=100, facecolor="white")
+            write_csv(drawing.data, folder / f"{slug}.csv")
+            width, height = drawing.figure.get_size_inches()
+            record = {
+                "slug": slug,
+                "kind": "figure",
+                "caption": caption,
+                "alt": drawing.alt,
+                "number": _number(slug),
+                "width": round(width * 96),
+                "height": round(height * 96),
+                "films": films == "shown",
+            }
+    write_json(record, folder / f"{slug}.json")
+    return Shown(slug, {"image/png": base64.b64encode(preview.getvalue()).decode(), "text/plain": drawing.alt})
+
+
+def table(run: Run, slug: str, frame: pd.DataFrame, *, caption: str, headings: dict[str, str] | None = None) -> Shown:
+    """Publish a table: its numbers as they are in the CSV, rounded for the eye on the page.
+
+    Parameters
+    ----------
+    headings : dict, optional
+        Columns to show, in order, with their headings; a heading that ends in `` %`` shows a fraction as a
+        percentage with one decimal. All columns by default.
+    """
+    headings = headings or {column: str(column).replace("_", " ") for column in frame.columns}
+    unknown = [column for column in headings if column not in frame.columns]
+    if unknown:
+        raise Problem(f"table '{slug}' has no column '{unknown[0]}'", remedy=f"it has {', '.join(map(str, frame.columns))}")
+    folder = run.folder / "tables"
+    write_csv(frame, folder / f"{slug}.csv")
+    cells = [[_cell(value, heading) for (_, heading), value in zip(headings.items(), row, strict=True)] for row in frame[list(headings)].itertuples(index=False)]
+    titles = [heading.removesuffix(" %") for heading in headings.values()]
+    write_json(
+        {"slug": slug, "kind": "table", "caption": caption, "number": _number(slug), "headings": titles, "cells": cells},
+        folder / f"{slug}.json",
+    )
+    shown = pd.DataFrame(cells, columns=titles)
+    return Shown(slug, {"text/html": shown.to_html(index=False), "text/plain": shown.to_string(index=False)})
+
+
+def values(run: Run, notebook: str, numbers: dict[str, Any]) -> dict[str, str]:
+    """Keep the values that the book's sentences quote, as text, under their keys.
+
+    Parameters
+    ----------
+    notebook : str
+        Who computed them; each notebook's values replace its own earlier ones.
+    numbers : dict
+        Key to value; numbers are formatted by the caller, e.g. ``f"{auc:.3f}"``.
+    """
+    texts = {key: str(value) for key, value in numbers.items()}
+    write_json(texts, run.folder / "values" / f"{notebook}.json")
+    return texts
+
+
+def quoted(folder) -> dict[str, str]:
+    """Return all values kept under a run's folder; a key kept twice is an error."""
+    known: dict[str, str] = {}
+    for path in sorted((folder / "values").glob("*.json")):
+        texts = json.loads(path.read_text(encoding="utf-8"))
+        twice = known.keys() & texts.keys()
+        if twice:
+            raise Problem(f"the value '{min(twice)}' is kept twice", file=path.name, remedy="rename one of them")
+        known.update(texts)
+    return known
+
+
+def _save(drawing: Drawing, path, **options: Any) -> None:
+    with replacing(path) as temporary:
+        drawing.figure.savefig(temporary, format=path.suffix[1:], **options)
+
+
+def _number(slug: str) -> str:
+    """Return the paper's name of an artefact, e.g. ``"Fig. 10"``, or an empty text for one of our own."""
+    known = paper.artefacts().set_index("slug")["number"]
+    return str(known[slug]) if slug in known.index else ""
+
+
+def _cell(value: Any, heading: str) -> str:
+    if value is None or (not isinstance(value, str) and pd.isna(value)):
+        return "–"
+    if isinstance(value, bool) or isinstance(value, str):
+        return str(value)
+    if heading.endswith(" %"):
+        return f"{100 * value:.1f}%"
+    if float(value).is_integer() and abs(value) < 1e15 and not isinstance(value, float):
+        return f"{int(value):,}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"

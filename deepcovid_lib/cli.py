@@ -1,0 +1,179 @@
+"""The `deepcovid` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from deepcovid_lib import __version__, editions, runs
+from deepcovid_lib.problems import Misuse, Problem
+
+NO_DEVICE = "This is research code and no medical device: a score is no diagnosis and must not guide care."
+EXAMPLES = """\
+examples:
+  deepcovid doctor
+  deepcovid reproduce                                   the default edition, up to _build/html
+  deepcovid reproduce --edition tiny --set seed=7       another edition and seed, as run tiny-seed-7
+  deepcovid reproduce --edition open-cxr --set weights=random --set folders.cohen=/data/covid-chestxray-dataset
+  deepcovid predict film.png --head results/phantom/fits/resnet18/paper/seed-2020/head.safetensors
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return 0 when done, 1 when it failed, 2 on wrong use."""
+    asked = _parser().parse_args(arguments)
+    try:
+        return asked.do(asked) or 0
+    except Problem as problem:
+        if asked.debug:
+            raise
+        print(f"deepcovid: {problem}", file=sys.stderr)
+        return 2 if isinstance(problem, Misuse) else 1
+    except OSError as fault:
+        if asked.debug:
+            raise
+        place = f" ({fault.filename})" if fault.filename else ""
+        print(f"deepcovid: {fault.strerror or fault}{place}; nothing was left half written, run the command again", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("deepcovid: stopped; run the same command again to go on", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="deepcovid",
+        description="Rerun Deep-COVID (Minaee et al., 2020): data, networks, numbers, book. " + NO_DEVICE,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    debug = argparse.ArgumentParser(add_help=False)
+    debug.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    which = argparse.ArgumentParser(add_help=False, parents=[debug])
+    which.add_argument("--edition", "-e", help=f"one of {', '.join(editions.names())} (default: phantom)")
+    which.add_argument("--run", help="the run's name (default: the edition's, or one made from --set)")
+    which.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the edition; repeatable")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
+
+    def verb(name: str, do, description: str, parent=which) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=description, description=description, parents=[parent])
+        added.set_defaults(do=do)
+        return added
+
+    reproduce = verb("reproduce", _reproduce, "run everything of an edition, up to the book in _build/html")
+    reproduce.add_argument("--jobs", "-j", type=int, default=runs.cores(), metavar="N", help="processor cores to use (default: all)")
+    _audience(reproduce)
+    curate = verb("curate", _curate, "choose the images and write manifest.csv and funnel.csv")
+    curate.add_argument("--from", dest="basis", choices=("files", "labels"), default="files", help="labels: plan from the label files alone, without images")
+    extract = verb("extract", _extract, "pass every image through a frozen backbone, once, into the cache")
+    extract.add_argument("--model", required=True)
+    extract.add_argument("--shard", default="1/1", metavar="I/N", help="only this part of the images (default: 1/1)")
+    finetune = verb("finetune", _finetune, "train a head on cached features and score the test images")
+    finetune.add_argument("--model", required=True)
+    book = verb("book", _book, "build the book of a run whose notebooks are there")
+    _audience(book)
+    predict = verb("predict", _predict, f"score image files with a trained head. {NO_DEVICE}", debug)
+    predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    predict.add_argument("--head", required=True, type=Path, help="a head.safetensors of a run")
+    predict.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    verb("doctor", _doctor, "show device, weights, data, disk and versions, and what each edition still needs", debug)
+    return parser
+
+
+def _audience(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--audience", choices=("local", "public"), default="local", help="public: keep patients' films out of the book")
+
+
+def _run(asked: argparse.Namespace) -> runs.Run:
+    if asked.run and not asked.edition and not asked.set:
+        return runs.reopen(asked.run)
+    return runs.begin(asked.edition or "phantom", name=asked.run, settings=editions.parse_settings(asked.set))
+
+
+def _reproduce(asked: argparse.Namespace) -> int:
+    from deepcovid_lib import pipeline
+
+    if asked.jobs < 1:
+        raise Misuse("--jobs must be 1 or more")
+    run = _run(asked)
+    index = pipeline.reproduce(run, jobs=asked.jobs, audience=asked.audience)
+    print(f"The book of run '{run.name}' is at {index}")
+    return 0
+
+
+def _curate(asked: argparse.Namespace) -> None:
+    from deepcovid_lib import stages
+
+    run = _run(asked)
+    if asked.basis == "labels":
+        stages.plan(run)
+    else:
+        stages.manifest(run)
+    print((run.folder / "funnel.csv").read_text(encoding="utf-8"), end="")
+    print(f"in {run.folder}", file=sys.stderr)
+
+
+def _extract(asked: argparse.Namespace) -> None:
+    from deepcovid_lib import stages
+
+    run = _run(asked)
+    with runs.timed(run, f"extract-{asked.model}"):
+        stages.extract(run, asked.model, shard=_shard(asked.shard))
+    print(f"deepcovid: done extract-{asked.model} {runs.facts_of(run)[f'extract-{asked.model}']['seconds']}", file=sys.stderr)
+
+
+def _finetune(asked: argparse.Namespace) -> None:
+    from deepcovid_lib import stages
+
+    run = _run(asked)
+    with runs.timed(run, f"finetune-{asked.model}"):
+        stages.scores(run, asked.model)
+    print(f"head, history and scores are in {run.fit(asked.model)}")
+
+
+def _book(asked: argparse.Namespace) -> None:
+    from deepcovid_lib import site
+    from deepcovid_lib.files import replacing
+
+    run = _run(asked)
+    with runs.timed(run, "book"):
+        made = site.build(run, audience=asked.audience)
+    with replacing(run.folder / f"book-{asked.audience}.txt") as temporary:
+        temporary.write_text(f"{made.relative_to(run.root)}\n", encoding="utf-8")
+    print(f"deepcovid: done book {runs.facts_of(run)['book']['seconds']}", file=sys.stderr)
+
+
+def _predict(asked: argparse.Namespace) -> int:
+    from deepcovid_lib import predict
+
+    print(NO_DEVICE, file=sys.stderr)
+    scored, refused = predict.score_files(asked.images, asked.head)
+    if asked.format == "csv":
+        print(scored.to_csv(index=False, lineterminator="\n"), end="")
+    elif asked.format == "json":
+        print(scored.to_json(orient="records", indent=1))
+    else:
+        print(scored.to_string(index=False))
+    for problem in refused:
+        print(f"deepcovid: {problem}", file=sys.stderr)
+    return 1 if refused else 0
+
+
+def _doctor(asked: argparse.Namespace) -> None:
+    from deepcovid_lib import doctor
+
+    for line in doctor.report():
+        print(line)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    part, _, whole = text.partition("/")
+    if not (part.isdigit() and whole.isdigit() and 1 <= int(part) <= int(whole)):
+        raise Misuse(f"--shard {text} is not I/N", remedy="write e.g. --shard 2/8")
+    return int(part), int(whole)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+"""Editions: what a run is asked to do, one YAML file each."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from deepcovid_lib.problems import Misuse, Problem
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Sides(_Strict):
+    """How many images go to training and to test."""
+
+    train: int = Field(ge=1)
+    test: int = Field(ge=1)
+
+
+class Split(_Strict):
+    """Counts per class; a class left out takes every image, its patients halved."""
+
+    covid: Sides
+    normal: Sides | None = None
+    each_other: Sides | None = None
+
+
+class Fit(_Strict):
+    """How an image becomes the network's input (the fields of `images.Preset`)."""
+
+    size: int = Field(224, ge=32)
+    fit: Literal["squash", "crop"] = "squash"
+
+
+class RecipeAsked(_Strict):
+    """How the head is trained (the fields of `finetune.Recipe`)."""
+
+    name: str = Field("paper", pattern=r"^[a-z0-9-]+$")
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: float = Field(1e-4, gt=0)
+    batch_size: int = Field(20, ge=1)
+    epochs: int = Field(100, ge=1)
+    weight_decay: float = Field(0.0, ge=0)
+
+
+class Edition(_Strict):
+    """Everything a run is asked for. Unknown keys are errors.
+
+    Attributes
+    ----------
+    title, about : str
+        What readers see on every page.
+    positives, negatives : str
+        The source modules of the COVID-19 and the other images; the same name when one source gives both.
+    split : Split or "released"
+        Counts to draw, or the sides as the source's own folders have them.
+    seed : int
+        Enters the split, the augmentation, untrained weights and the head.
+    copies : int
+        Images made of each COVID-19 training image, itself included (Section II: 31 -> 496 is 16).
+    models : list of str
+        Backbones, in the order of the tables.
+    weights : {"imagenet", "random"}
+        ImageNet-pretrained, or seeded and untrained.
+    preset, recipe
+        Input and training.
+    folders : dict
+        Where each source's files lie; relative paths start at the project's root.
+    options : dict
+        Options of a source module, by source.
+    tests_paper : list of {"counts", "performance"}
+        What of the paper this edition's data can test, provided nothing that bears on it is overridden.
+    publish_films : bool
+        Whether films may appear in a published book.
+    """
+
+    title: str
+    about: str
+    positives: Literal["phantom", "cohen", "released"]
+    negatives: Literal["phantom", "chexpert", "nih", "released"]
+    split: Split | Literal["released"]
+    seed: int = Field(ge=0)
+    copies: int = Field(ge=1)
+    models: list[str] = Field(min_length=1)
+    weights: Literal["imagenet", "random"]
+    preset: Fit = Fit()
+    recipe: RecipeAsked = RecipeAsked()
+    folders: dict[str, str] = {}
+    options: dict[str, dict[str, Any]] = {}
+    tests_paper: list[Literal["counts", "performance"]] = []
+    publish_films: bool
+
+
+def folder() -> Path:
+    """Return the folder of the edition files: the checkout's, or the one shipped in the package."""
+    package = Path(__file__).parent
+    checkout = package.parent / "editions"
+    return checkout if checkout.is_dir() else package / "shipped" / "editions"
+
+
+def names() -> list[str]:
+    """Return the names of all editions.
+
+    Examples
+    --------
+    >>> "tiny" in names()
+    True
+    """
+    return sorted(path.stem for path in folder().glob("*.yaml"))
+
+
+def asked(name: str, settings: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the plain content of an edition with dotted `settings` laid over it, not yet validated."""
+    if name not in names():
+        raise Misuse(f"no edition '{name}'", remedy=f"choose one of {', '.join(names())}{_nearest(name, names())}")
+    content = yaml.safe_load((folder() / f"{name}.yaml").read_text(encoding="utf-8"))
+    for key, value in (settings or {}).items():
+        place = content
+        *parents, last = key.split(".")
+        for parent in parents:
+            if not isinstance(place.setdefault(parent, {}), dict):
+                raise Misuse(f"'{key}' cannot be set: '{parent}' is not a group", remedy="see editions/*.yaml")
+            place = place[parent]
+        place[last] = value
+    return content
+
+
+def resolve(name: str, settings: dict[str, Any] | None = None) -> Edition:
+    """Return an edition with overrides, validated.
+
+    Parameters
+    ----------
+    name : str
+        The file's stem in `editions/`.
+    settings : dict, optional
+        Dotted keys and values, e.g. ``{"recipe.epochs": 5}``.
+
+    Raises
+    ------
+    Misuse
+        For an unknown edition, key or value; the line names the nearest known key.
+
+    Examples
+    --------
+    >>> resolve("tiny", {"recipe.epochs": 3}).recipe.epochs
+    3
+    """
+    try:
+        return Edition.model_validate(asked(name, settings))
+    except ValidationError as fault:
+        first = fault.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        where = f"edition '{name}'"
+        if first["type"] == "extra_forbidden":
+            raise Misuse(f"{where} has no key '{key}'", remedy=f"known keys: see editions/{name}.yaml{_nearest(key, _keys())}") from None
+        raise Misuse(f"{where}, key '{key}': {first['msg'].lower()}", remedy=f"it was {first['input']!r}") from None
+
+
+def parse_settings(assignments: list[str]) -> dict[str, Any]:
+    """Turn ``key=value`` texts into settings; values are read as YAML.
+
+    Examples
+    --------
+    >>> parse_settings(["seed=7", "models=[resnet18]"])
+    {'seed': 7, 'models': ['resnet18']}
+    """
+    settings = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key:
+            raise Misuse(f"'{assignment}' is not key=value", remedy="write e.g. --set recipe.epochs=5")
+        try:
+            settings[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise Problem(f"the value of '{key}' cannot be read", remedy="quote it as YAML would") from None
+    return settings
+
+
+def _keys() -> list[str]:
+    keys = list(Edition.model_fields)
+    for group, model in (("preset", Fit), ("recipe", RecipeAsked), ("split", Split)):
+        keys += [f"{group}.{key}" for key in model.model_fields]
+    return keys
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f" (nearest: {near[0]})" if near else ""

@@ -1,0 +1,9 @@
+"""Every figure of the companion as a function: data in, `Drawing` (figure, data behind it, alt text) out.
+
+The functions draw in the active theme (`style.theme`) and leave no state behind.
+"""
+
+from deepcovid_lib.figures.films import augmentation, marked_areas, samples
+from deepcovid_lib.style import Drawing
+
+__all__ = ["Drawing", "augmentation", "marked_areas", "samples"]

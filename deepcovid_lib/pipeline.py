@@ -1,0 +1,131 @@
+"""Everything of a run in order, by Snakemake, told in plain lines with an estimate."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from deepcovid_lib import runs, site
+from deepcovid_lib.problems import Problem
+from deepcovid_lib.runs import Run
+
+DONE = re.compile(r"^deepcovid: done (\S+) ([\d.]+)$")
+TOLD = re.compile(r"^(deepcovid: .+|[\w-]+( [\w-]+)?: \d+ of \d+, about .+)$")
+PLANNED = re.compile(r"^(\w+)\s+(\d+)$")
+
+
+def reproduce(run: Run, *, jobs: int, audience: site.Audience) -> Path:
+    """Bring a run up to date and its book into place; return the path of the book's first page.
+
+    Nothing is done again where nothing changed. One `reproduce` works in a checkout at a time; the lock goes with
+    its process, so a killed run leaves none.
+
+    Raises
+    ------
+    Problem
+        With the first failure's own line; the log keeps the rest.
+    """
+    snakefile = run.root / "Snakefile"
+    if not snakefile.is_file():
+        raise Problem("the pipeline needs the project's checkout", file=snakefile, remedy="clone the repository, or open one notebook alone")
+    lock = FileLock(run.root / "results" / ".reproduce.lock", timeout=0)
+    try:
+        with lock:
+            stamp = run.folder / f"book-{audience}.txt"
+            if stamp.is_file() and not _book(run, stamp).is_dir():
+                stamp.unlink()
+            _snakemake(run, snakefile, jobs=jobs, audience=audience)
+            return site.put_in_place(run, _book(run, stamp)) / "index.html"
+    except Timeout:
+        raise Problem("another reproduce is at work in this checkout", file=lock.lock_file, remedy="wait for it to end") from None
+
+
+def expected(run: Run) -> dict[str, float]:
+    """Return the seconds each stage took before: in this run, else in the recorded run of the same edition."""
+    recorded = run.root / "recorded" / run.edition_name / "facts.json"
+    before = json.loads(recorded.read_text(encoding="utf-8")) if recorded.is_file() else {}
+    return {stage: facts["seconds"] for stage, facts in {**before, **runs.facts_of(run)}.items() if "seconds" in facts}
+
+
+def _book(run: Run, stamp: Path) -> Path:
+    return run.root / stamp.read_text(encoding="utf-8").strip()
+
+
+def _snakemake(run: Run, snakefile: Path, *, jobs: int, audience: str) -> None:
+    command = [
+        *(sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--directory", run.root, "--cores", jobs),
+        *("--config", f"run={run.name}", f"audience={audience}", "--rerun-incomplete", "--nolock", "--nocolor"),
+    ]
+    log = run.folder / "log.txt"
+    seconds = expected(run)
+    spoken: list[str] = []
+    with open(log, "w", encoding="utf-8") as record:
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            cwd=run.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        planned: dict[str, int] = {}
+        bar, began = None, time.monotonic()
+        for line in process.stdout:
+            record.write(line)
+            record.flush()
+            line = line.rstrip()
+            found = PLANNED.match(line)
+            if found and found[1] not in ("total", "cores") and bar is None:
+                planned[found[1]] = int(found[2])
+            elif line.startswith("total ") and bar is None:
+                total = sum(planned.values())
+                bar = tqdm(total=total, desc=f"run {run.name}", unit="step", disable=not sys.stderr.isatty(), leave=False)
+                _say(f"run {run.name}: {total} steps{_estimate(planned, seconds, jobs)}")
+            elif done := DONE.match(line):
+                rule = _rule(done[1])
+                planned[rule] = planned.get(rule, 1) - 1
+                if bar is not None:
+                    bar.update()
+                    _say(f"[{bar.n}/{bar.total}] {done[1]} {float(done[2]):.0f} s{_estimate(planned, seconds, jobs)}")
+            elif TOLD.match(line):
+                if line.startswith("deepcovid: "):
+                    spoken.append(line.removeprefix("deepcovid: "))
+                else:
+                    _say(f"    {line}")
+        if bar is not None:
+            bar.close()
+            _say(f"run {run.name}: {time.monotonic() - began:.0f} s in all")
+    if process.wait():
+        where = log.relative_to(run.root)
+        raise Problem(spoken[0] if spoken else "the pipeline stopped", remedy=f"the log is {where}")
+
+
+def _rule(stage: str) -> str:
+    name = re.sub(r"^(extract|finetune)-.*$", r"\1", stage)
+    return name.replace("-", "_")
+
+
+def _estimate(planned: dict[str, int], seconds: dict[str, float], jobs: int) -> str:
+    """Return the time left, from how long each stage took before; nothing where that is not known."""
+    if not seconds:
+        return ""
+    left = 0.0
+    for rule, count in planned.items():
+        known = [taken for stage, taken in seconds.items() if _rule(stage) == rule]
+        whole_machine = rule in ("dataset", "extract", "book")
+        left += count * (sum(known) / len(known) if known else 5) / (1 if whole_machine else min(jobs, 2))
+    return f", about {left / 60:.0f} min left" if left >= 90 else f", about {left:.0f} s left"
+
+
+def _say(line: str) -> None:
+    tqdm.write(line, file=sys.stderr)
+    sys.stderr.flush()

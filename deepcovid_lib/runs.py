@@ -1,0 +1,254 @@
+"""Runs: an edition with its overrides, resolved and written down, and where its files lie."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock
+
+from deepcovid_lib import editions
+from deepcovid_lib.files import replacing, write_json
+from deepcovid_lib.problems import Misuse, Problem
+
+VERSIONS = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow", "deepcovid-lib")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One edition with its overrides, and its folder.
+
+    Attributes
+    ----------
+    name : str
+        The folder's name under `results/`.
+    root : Path
+        The project's folder: the checkout, or the folder a notebook was started in.
+    edition_name : str
+    settings : dict
+        The overrides, dotted keys to values.
+    edition : editions.Edition
+        The edition with the overrides applied.
+    """
+
+    name: str
+    root: Path
+    edition_name: str
+    settings: dict[str, Any]
+    edition: editions.Edition
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "results" / self.name
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "manifest.csv"
+
+    def fit(self, model: str) -> Path:
+        """Return the folder of one model's head, history and scores."""
+        return self.folder / "fits" / model / self.edition.recipe.name / f"seed-{self.edition.seed}"
+
+    def source_folder(self, source: str) -> Path:
+        """Return where a source's files lie."""
+        return self.root / self.edition.folders.get(source, f"data/{source}")
+
+    def tests(self, what: str) -> bool:
+        """Say whether this run's `what` ("counts" or "performance") tests the paper's printed values.
+
+        True only where the edition holds the paper's data and nothing that bears on `what` is overridden.
+        """
+        harmless = ("folders", "models", "publish_films", "title", "about")
+        touched = [key for key in self.settings if key.split(".")[0] not in harmless]
+        if what == "counts":
+            touched = [key for key in touched if key != "weights"]
+        return what in self.edition.tests_paper and not touched
+
+
+def root() -> Path:
+    """Return the project's folder.
+
+    It is ``DEEPCOVID_ROOT`` if set, else the nearest folder upwards that holds `editions/` and `_toc.yml`, else
+    the current folder: a notebook works the same from the checkout, from `notebooks/` and from an empty folder.
+    """
+    if os.environ.get("DEEPCOVID_ROOT"):
+        return Path(os.environ["DEEPCOVID_ROOT"]).resolve()
+    here = Path.cwd().resolve()
+    for place in (here, *here.parents):
+        if (place / "_toc.yml").is_file() and (place / "editions").is_dir():
+            return place
+    return here
+
+
+def resolve(edition: str, *, name: str | None = None, settings: dict[str, Any] | None = None) -> Run:
+    """Return the run of an edition with overrides; nothing is written.
+
+    Parameters
+    ----------
+    edition : str
+        One of `editions.names`.
+    name : str, optional
+        The run's name. The edition's own by default; with `settings`, one made from them, so that no run
+        overwrites another's files.
+    settings : dict, optional
+        Dotted keys and values.
+
+    Raises
+    ------
+    Misuse
+        For an unknown edition or key, or a name that is no plain folder name.
+
+    Examples
+    --------
+    >>> resolve("tiny", settings={"seed": 7}).name
+    'tiny-seed-7'
+    """
+    settings = dict(sorted((settings or {}).items()))
+    resolved = editions.resolve(edition, settings)
+    name = name or _default_name(edition, settings)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}", name):
+        raise Misuse(f"'{name}' is no name for a run", remedy="use letters, digits, dots and hyphens")
+    return Run(name, root(), edition, settings, resolved)
+
+
+def begin(edition: str, *, name: str | None = None, settings: dict[str, Any] | None = None) -> Run:
+    """Resolve a run and write down what was asked in its `run.yaml`.
+
+    Raises
+    ------
+    Misuse
+        Where a run of this name exists that was asked for something else.
+    """
+    run = resolve(edition, name=name, settings=settings)
+    path = run.folder / "run.yaml"
+    asked = {"edition": edition, "settings": run.settings, "asked": run.edition.model_dump(mode="json")}
+    if path.is_file():
+        before = _read(path)
+        if before == asked:
+            return run
+        if before.get("edition") != edition or before.get("settings") != run.settings:
+            raise Misuse(
+                f"run '{run.name}' was asked with {before.get('settings') or 'no settings'} of '{before.get('edition')}'",
+                file=_shown(path, run.root),
+                remedy="choose another name with --run, or delete its folder",
+            )
+    with replacing(path) as temporary:
+        temporary.write_text(yaml.safe_dump(asked, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return run
+
+
+def reopen(name: str) -> Run:
+    """Return a run that was begun before, from its `run.yaml`."""
+    path = root() / "results" / name / "run.yaml"
+    if not path.is_file():
+        raise Misuse(f"no run '{name}'", remedy="start it with: deepcovid reproduce --edition E --run NAME")
+    before = _read(path)
+    return resolve(before["edition"], name=name, settings=before["settings"])
+
+
+@contextmanager
+def timed(run: Run, stage: str, **facts: Any) -> Iterator[None]:
+    """Note in `facts.json` when and where the block ran, with which versions, and how long it took."""
+    started, began = datetime.now(UTC), time.monotonic()
+    yield
+    note = {
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - began, 2),
+        "device": device(),
+        "python": platform.python_version(),
+        "versions": versions(),
+        "commit": commit(run.root),
+        **facts,
+    }
+    path = run.folder / "facts.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(".facts.lock")):
+        write_json({**facts_of(run), stage: note}, path)
+
+
+def facts_of(run: Run) -> dict[str, Any]:
+    """Return the notes of a run's stages, empty before the first."""
+    path = run.folder / "facts.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that can bear on a number."""
+    known = {}
+    for package in VERSIONS:
+        try:
+            known[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return known
+
+
+def device() -> str:
+    """Return the processor in words, without the machine's name."""
+    model = platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        found = re.search(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8", errors="replace"))
+        model = found.group(1) if found else model
+    return f"{cores()} cores, {model}"
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def commit(folder: Path) -> str | None:
+    """Return the checkout's commit, with a `+` where files were changed since; None outside a checkout."""
+    try:
+        told = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--exclude=*", "--abbrev=12"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return told.stdout.strip() or None
+
+
+def _default_name(edition: str, settings: dict[str, Any]) -> str:
+    if not settings:
+        return edition
+    words = "-".join(f"{key.split('.')[-1]}-{value}" for key, value in settings.items() if not key.startswith("folders"))
+    words = re.sub(r"[^a-z0-9.]+", "-", words.lower()).strip("-.")
+    if not words or len(words) > 40:
+        words = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    return f"{edition}-{words}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError:
+        content = None
+    if not isinstance(content, dict) or not {"edition", "settings", "asked"} <= set(content):
+        raise Problem("not a run's record", file=path, remedy="delete the run's folder and start it again")
+    return content
+
+
+def _shown(path: Path, base: Path) -> str:
+    return str(path.relative_to(base)) if path.is_relative_to(base) else str(path)

@@ -1,0 +1,192 @@
+"""Where images come from: each module of this package lists the candidates of one collection.
+
+The modules read what a collection says about its images, never the images themselves, and tell after every rule how
+many rows are left.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import gzip
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from deepcovid_lib.problems import Problem
+
+COLUMNS = ("image_id", "path", "patient_id", "source", "label", "finding", "view")
+FUNNEL_COLUMNS = ("source", "step", "rule", "rows", "patients")
+NORMAL = "No Finding"
+
+_UNREADABLE = (UnicodeDecodeError, pd.errors.ParserError, gzip.BadGzipFile, zlib.error, EOFError, csv.Error)
+
+
+class Candidates(NamedTuple):
+    """The images that a collection offers, and how they were chosen.
+
+    Attributes
+    ----------
+    rows : pandas.DataFrame
+        One row per image with the columns `COLUMNS`: ``image_id`` (``<source>:<file stem>``), ``path``,
+        ``patient_id`` (``<source>:<id>``), ``source``, ``label`` (``covid`` or ``non_covid``), ``finding`` (the
+        source's own spelling, several joined by ``|``, empty if unknown) and ``view`` (empty if unknown).
+        A source whose images come already divided adds ``split`` (``train`` or ``test``).
+    funnel : pandas.DataFrame
+        One row per rule with the columns `FUNNEL_COLUMNS`: what is left after it, in images and patients.
+    """
+
+    rows: pd.DataFrame
+    funnel: pd.DataFrame
+
+
+def find_table(folder: str | Path, names: Sequence[str]) -> Path:
+    """Return the label table: the first of `names` that lies in `folder` or in one of its direct sub-folders.
+
+    Raises
+    ------
+    Problem
+        If the folder or the table is absent, or if several sub-folders hold one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "metadata.csv").write_text("view")
+    >>> find_table(folder, ["metadata.csv"]).name
+    'metadata.csv'
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise Problem("no such folder", file=folder, remedy="give the folder that holds the collection")
+    for places in ([folder], sorted(place for place in folder.iterdir() if place.is_dir())):
+        found = [table for place in places if (table := _first_file(place, names)) is not None]
+        if len(found) > 1:
+            raise Problem(
+                f"several tables: {', '.join(str(table.relative_to(folder)) for table in found)}",
+                file=folder,
+                remedy="give the folder of one of them",
+            )
+        if found:
+            return found[0]
+    raise Problem(f"no {' or '.join(names)} here", file=folder, remedy="give the folder that holds this table")
+
+
+def read_columns(
+    path: str | Path, needed: Sequence[str], optional: Sequence[str] = (), *, dtype: Any = str
+) -> pd.DataFrame:
+    """Read the named columns of a CSV or CSV.gz file, whatever the drift of its header.
+
+    Names are compared without case and surrounding blanks, blanks inside counting as underscores. Columns beyond the
+    needed ones are not read; a header that splits at commas inside brackets, as its rows do, lines up.
+
+    Parameters
+    ----------
+    path : path-like
+        The table; its first line is the header.
+    needed, optional : sequence of str
+        Names as they are to be called in the result.
+    dtype : type or dict
+        What pandas is to read; by default text, in which nothing counts as missing.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The needed and the optional columns that are there, in this order; text columns hold no surrounding blanks
+        where `dtype` is text.
+
+    Raises
+    ------
+    Problem
+        If the file cannot be read, is empty, or lacks a needed column (the nearest present one is named).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "metadata.csv"
+    >>> _ = path.write_text("Patientid, clinical notes,size[x,y]\\n311a, mild ,2,3\\n")
+    >>> read_columns(path, ["clinical_notes", "patientid"]).values.tolist()
+    [['mild', '311a']]
+    """
+    path = Path(path)
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as stream:
+            header = [_plain(name) for name in next(csv.reader(stream), [])]
+        positions = _positions(header, path, needed, optional)
+        if isinstance(dtype, dict):
+            dtype = {positions[name]: kind for name, kind in dtype.items() if name in positions}
+        frame = pd.read_csv(
+            path,
+            header=None,
+            skiprows=1,
+            usecols=sorted(positions.values()),
+            dtype=dtype,
+            keep_default_na=dtype is not str,
+            encoding="utf-8-sig",
+        )
+    except pd.errors.EmptyDataError:
+        raise Problem("holds no rows", file=path, remedy="fetch the table again") from None
+    except (*_UNREADABLE, OSError) as fault:
+        raise Problem(f"cannot be read ({fault})", file=path, remedy="fetch the table again") from fault
+    frame = frame[list(positions.values())].set_axis(list(positions), axis="columns")
+    return frame.apply(lambda column: column.str.strip()) if dtype is str else frame
+
+
+def image_ids(source: str, names: Iterable[str]) -> list[str]:
+    """Return ``<source>:<stem>`` for each file name; names that share a stem keep their whole path.
+
+    Examples
+    --------
+    >>> image_ids("cohen", ["a.png", "x/b.png", "x/b.jpg"])
+    ['cohen:a', 'cohen:x/b.png', 'cohen:x/b.jpg']
+    """
+    names = list(names)
+    stems = [PurePosixPath(name).stem for name in names]
+    count = Counter(stems)
+    return [f"{source}:{stem if count[stem] == 1 else name}" for stem, name in zip(stems, names, strict=True)]
+
+
+def make_funnel(source: str, steps: Iterable[tuple[str, pd.Series]]) -> pd.DataFrame:
+    """Return the funnel of a source from each rule and the patient ids it leaves, one per row (blank: unknown).
+
+    Examples
+    --------
+    >>> make_funnel("cohen", [("rows", pd.Series(["2", "2", ""]))]).values.tolist()
+    [['cohen', 1, 'rows', 3, 1]]
+    """
+    lines = [
+        (source, step, rule, len(patients), patients[patients != ""].nunique())
+        for step, (rule, patients) in enumerate(steps, start=1)
+    ]
+    return pd.DataFrame(lines, columns=list(FUNNEL_COLUMNS))
+
+
+def refuse_blanks(column: pd.Series, *, file: str | Path, what: str) -> None:
+    """Raise a Problem naming the first row of `column` (its index counting from 0) that is blank."""
+    blank = column.index[column == ""]
+    if len(blank):
+        raise Problem(f"no {what}", file=file, row=int(blank[0]) + 2, remedy="fill it in, or remove the row")
+
+
+def _first_file(folder: Path, names: Sequence[str]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _plain(name: str) -> str:
+    """Return a column's name without the drift of blanks and case."""
+    return "_".join(name.lower().split())
+
+
+def _positions(header: list[str], path: Path, needed: Sequence[str], optional: Sequence[str]) -> dict[str, int]:
+    """Return the position of every column that is there."""
+    for name in needed:
+        if _plain(name) not in header:
+            present = [other for other in header if other]
+            near = difflib.get_close_matches(_plain(name), present, n=1, cutoff=0.0)
+            remedy = f"the nearest present is '{near[0]}'" if near else "the header is empty"
+            raise Problem(f"no column '{name}'", file=path, row=1, remedy=remedy)
+    return {name: header.index(_plain(name)) for name in (*needed, *optional) if _plain(name) in header}
