@@ -81,7 +81,7 @@ def requests(manifest: pd.DataFrame, *, copies: int, seed: int) -> pd.DataFrame:
         raise Misuse(f"{copies} copies of an image cannot be made", remedy="1 keeps the image alone; the paper has 16")
     augmented = (manifest["split"] == "train") & (manifest["label"] == "covid")
     repeats = np.where(augmented, copies, 1)
-    rows = manifest.loc[manifest.index.repeat(repeats)].reset_index(drop=True)
+    rows = manifest.iloc[np.repeat(np.arange(len(manifest)), repeats)].reset_index(drop=True)
     rows["copy"] = np.concatenate([np.arange(0), *(np.arange(count) for count in repeats)])
     return rows.assign(seed=seed)[list(COLUMNS)]
 

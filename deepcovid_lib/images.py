@@ -273,7 +273,7 @@ def augment(image: np.ndarray, *, copy: int, seed: int, identity: str) -> np.nda
     """Make one augmented copy of a film: flipped or not, rotated a little, distorted a little.
 
     Seed, identity and number of the copy determine it, whichever copies are made before it and in whatever process.
-    The film is resampled once, bilinearly; what comes in from outside its edge is its mirror image.
+    `transform_of` tells what is done and `warp` does it.
 
     Parameters
     ----------
@@ -303,11 +303,27 @@ def augment(image: np.ndarray, *, copy: int, seed: int, identity: str) -> np.nda
     """
     if copy == 0:
         return image.copy()
-    return _warped(image, transform_of(copy=copy, seed=seed, identity=identity))
+    return warp(image, transform_of(copy=copy, seed=seed, identity=identity))
 
 
-def _warped(image: np.ndarray, transform: Transform) -> np.ndarray:
-    """Apply a transform: find where the corners of the copy lie in the film, and interpolate between them."""
+def warp(image: np.ndarray, transform: Transform) -> np.ndarray:
+    """Apply a transform in one bilinear resampling; beyond its edge the film goes on as its mirror image.
+
+    Parameters
+    ----------
+    image : numpy.ndarray of uint8, shape (size, size, 3)
+    transform : Transform
+
+    Returns
+    -------
+    numpy.ndarray of uint8, shape (size, size, 3)
+
+    Examples
+    --------
+    >>> film = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(32, 32, 3)
+    >>> bool((warp(film, Transform(flip=True)) == film[:, ::-1]).all())
+    True
+    """
     size = len(image)
     margin = size // 8 + 2
     angle = math.radians(transform.degrees)

@@ -5,19 +5,189 @@ A notebook opened alone obtains what it lacks through the same calls as the pipe
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pandas as pd
 from filelock import FileLock
 
-from deepcovid_lib import curation, images, manifest
-from deepcovid_lib.curation import Curated
-from deepcovid_lib.files import write_csv
-from deepcovid_lib.problems import Misuse, Problem
+from deepcovid_lib import curation, images
+from deepcovid_lib import manifest as manifests
+from deepcovid_lib.files import sha256, write_csv
+from deepcovid_lib.problems import Misuse
 from deepcovid_lib.runs import Run
-from deepcovid_lib.sources import Candidates
+from deepcovid_lib.sources import Candidates, chexpert, cohen, nih, phantom, released
+
+READERS = {"cohen": cohen.candidates, "chexpert": chexpert.candidates, "nih": nih.candidates, "released": released.candidates}
 
 
 def preset(run: Run) -> images.Preset:
     """Return how this run's images become network input."""
     return images.Preset(size=run.edition.preset.size, fit=run.edition.preset.fit)
+
+
+def candidates(run: Run) -> list[Candidates]:
+    """List what the run's sources offer; phantoms are made on the spot."""
+    edition = run.edition
+    found = []
+    for source in dict.fromkeys((edition.positives, edition.negatives)):
+        options = edition.options.get(source, {})
+        reader = READERS.get(source)
+        try:
+            found.append(reader(run.source_folder(source), **options) if reader else _phantoms(run, options))
+        except TypeError as fault:
+            raise Misuse(f"source '{source}' does not take these options: {fault}", remedy="see options in editions/*.yaml") from None
+    return found
+
+
+def curate(run: Run) -> None:
+    """Choose the run's images; leaves `manifest.csv`, `funnel.csv` and `rejected.csv`."""
+    split = run.edition.split
+    counts = {} if split == "released" else _counts(run)
+    curated = curation.curate(candidates(run), seed=run.edition.seed, **counts)
+    rows = curated.manifest.assign(path=[_relative(path, run.root) for path in curated.manifest["path"]])
+    write_csv(curated.funnel, run.folder / "funnel.csv")
+    write_csv(curated.rejected.assign(path=[_relative(path, run.root) for path in curated.rejected["path"]]), run.folder / "rejected.csv")
+    manifests.write(rows, run.manifest)
+
+
+def plan(run: Run) -> pd.DataFrame:
+    """Plan the split from the sources' labels alone, whether or not their images are there.
+
+    Leaves `funnel.csv` and returns the planned rows: what a run would choose if every image were at hand.
+    """
+    found = candidates(run)
+    if run.edition.split == "released":
+        raise Misuse("the released archive has no label file to plan from", remedy="curate it from its files")
+    rows = pd.concat([each.rows for each in found], ignore_index=True)
+    planned = curation.plan(rows, seed=run.edition.seed, **_counts(run))
+    write_csv(pd.concat([each.funnel for each in found], ignore_index=True), run.folder / "funnel.csv")
+    return planned
+
+
+def manifest(run: Run) -> pd.DataFrame:
+    """Return the run's manifest with usable paths, curating first if it is not there."""
+    with _alone(run, "manifest"):
+        if not run.manifest.is_file():
+            curate(run)
+    rows = manifests.read(run.manifest)
+    manifests.check(rows, file=_relative(run.manifest, run.root))
+    return rows.assign(path=[str(run.root / path) for path in rows["path"]])
+
+
+def funnel(run: Run) -> pd.DataFrame:
+    """Return how many rows every rule of the curation left."""
+    manifest(run)
+    return pd.read_csv(run.folder / "funnel.csv")
+
+
+def extract(run: Run, model: str, *, shard: tuple[int, int] = (1, 1)) -> None:
+    """Pass the run's images through a frozen backbone; leaves the cache full and `features/<model>.csv`."""
+    from deepcovid_lib import backbones, features  # torch is slow to import; who only reads scores needs none
+
+    _known(run, model)
+    wanted = features.requests(manifest(run), copies=run.edition.copies, seed=run.edition.seed)
+    loaded = backbones.load(model, weights=run.edition.weights, seed=run.edition.seed)
+    features.extract(wanted, loaded, preset=preset(run), cache=run.cache, shard=shard)
+    if shard == (1, 1):
+        listed = wanted[["image_id", "copy", "split", "label"]].assign(weights_id=loaded.weights_id)
+        write_csv(listed, run.folder / "features" / f"{model}.csv")
+
+
+def fit(run: Run, model: str) -> Path:
+    """Train the run's head on cached features; leaves head, history and scores in the returned folder."""
+    from deepcovid_lib import backbones, features, finetune
+
+    _known(run, model)
+    folder = run.fit(model)
+    with _alone(run, f"fit-{model}"):
+        if all((folder / name).is_file() for name in ("head.safetensors", "history.csv", "scores.csv")):
+            return folder
+        rows = manifest(run)
+        wanted = features.requests(rows, copies=run.edition.copies, seed=run.edition.seed)
+        loaded = backbones.load(model, weights=run.edition.weights, seed=run.edition.seed)
+        features.extract(wanted, loaded, preset=preset(run), cache=run.cache)
+        sides = {
+            side: (listed, features.gather(listed, loaded, preset=preset(run), cache=run.cache))
+            for side, listed in wanted.groupby("split")
+        }
+        listed, numbers = sides["train"]
+        recipe = finetune.Recipe(**run.edition.recipe.model_dump())
+        fitted = finetune.fit(
+            numbers, (listed["label"] == "covid").to_numpy(), backbone_name=model, recipe=recipe, seed=run.edition.seed
+        )
+        listed, numbers = sides["test"]
+        tested = rows.set_index("image_id").loc[listed["image_id"]].reset_index()
+        scored = tested[["image_id", "patient_id", "label", "finding"]].assign(
+            group=manifests.group(tested).to_numpy(), score=finetune.score(numbers, fitted.head, model)
+        )
+        manifests.check_scores(scored)
+        write_csv(fitted.history, folder / "history.csv")
+        write_csv(scored, folder / "scores.csv")
+        metadata = {
+            "backbone": model,
+            "weights": run.edition.weights,
+            "weights_id": loaded.weights_id,
+            "seed": run.edition.seed,
+            "preset": preset(run).key,
+            "recipe": run.edition.recipe.model_dump(mode="json"),
+            "manifest": sha256(run.manifest),
+            "run": run.name,
+        }
+        finetune.save_head(folder / "head.safetensors", fitted.head, metadata)
+    return folder
+
+
+def history(run: Run, model: str) -> pd.DataFrame:
+    """Return a fit's loss and accuracy by epoch."""
+    return pd.read_csv(fit(run, model) / "history.csv")
+
+
+def scores(run: Run, model: str) -> pd.DataFrame:
+    """Return a model's scores of the test images, fitting it first if they are not there."""
+    path = run.fit(model) / "scores.csv"
+    if not path.is_file():
+        fit(run, model)
+    return manifests.read_scores(path)
+
+
+def all_scores(run: Run) -> dict[str, pd.DataFrame]:
+    """Return the scores of all the run's models, in the edition's order."""
+    return {model: scores(run, model) for model in run.edition.models}
+
+
+def _counts(run: Run) -> dict[str, tuple[int, int] | None]:
+    split = run.edition.split
+    return {
+        name: (sides.train, sides.test) if sides else None
+        for name, sides in (("covid", split.covid), ("normal", split.normal), ("each_other", split.each_other))
+    }
+
+
+def _phantoms(run: Run, options: dict) -> Candidates:
+    """Make the run's phantoms in a folder that their settings name, so that equal runs share them."""
+    totals = {name: sum(sides) for name, sides in _counts(run).items()}
+    asked = {**totals, "seed": run.edition.seed, **options}
+    key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+    return phantom.candidates(run.cache / "phantoms" / key, **asked)
+
+
+def _known(run: Run, model: str) -> None:
+    if model not in run.edition.models:
+        raise Misuse(f"run '{run.name}' has no model '{model}'", remedy=f"it has {', '.join(run.edition.models)}")
+
+
+def _relative(path: str | Path, base: Path) -> str:
+    path = Path(path)
+    return path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
+
+
+@contextmanager
+def _alone(run: Run, stage: str) -> Iterator[None]:
+    """Let one process at a time make a stage; the lock goes with its process."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(run.folder / f".{stage}.lock"):
+        yield

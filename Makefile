@@ -1,0 +1,35 @@
+# Two commands matter: `make book` and `make test`. `make help` lists the rest.
+EDITION ?= phantom
+PYTHON ?= python3
+UV := .venv/bin/uv
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help env book test bench lock repository clean
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+env: .venv/installed  ## install the locked environment into .venv
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "Python 3.11 to 3.13 is needed; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@echo "Installing the locked environment into .venv (once; torch is large)"
+	@test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install -q --disable-pip-version-check uv==0.13.9; }
+	@$(UV) pip install -q --python .venv/bin/python --require-hashes -r requirements.lock
+	@$(UV) pip install -q --python .venv/bin/python --no-deps -e .
+	@touch $@
+
+book: env  ## run EDITION (default phantom) up to _build/html/index.html
+	@.venv/bin/deepcovid reproduce --edition $(EDITION)
+
+test: env  ## the tests, quick faults included
+	@.venv/bin/python -m pytest -q -n 2
+
+lock: env  ## resolve requirements.lock anew from pyproject.toml
+	@$(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --extra book --extra test pyproject.toml -o requirements.lock
+
+clean:  ## remove the book, runs and caches (not .venv, not data/)
+	@rm -rf _build results cache .snakemake .pytest_cache .ruff_cache .hypothesis

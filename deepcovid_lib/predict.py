@@ -1,0 +1,61 @@
+"""Score any image files with a trained head. Research code, no medical device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from deepcovid_lib import backbones, finetune, images, runs
+from deepcovid_lib.problems import Misuse, Problem
+
+
+def score_files(paths: Sequence[Path], head: Path) -> tuple[pd.DataFrame, list[Problem]]:
+    """Score image files; one that cannot be read is refused by name and stops no other.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    head : Path
+        A `head.safetensors` that a run left; it says which backbone, weights and preset belong to it.
+
+    Returns
+    -------
+    scored : DataFrame
+        ``image, score``: the probability of COVID-19 that the network states, which is no diagnosis.
+    refused : list of Problem
+
+    Raises
+    ------
+    Problem
+        If the head cannot be read, or its backbone's weights are not those it was trained on.
+    """
+    trained, metadata = finetune.load_head(head, expect={})
+    missing = [key for key in ("backbone", "weights", "weights_id", "seed", "preset") if key not in metadata]
+    if missing:
+        raise Problem(f"its metadata lacks '{missing[0]}'", file=head, remedy="use a head that a run left")
+    loaded = backbones.load(
+        metadata["backbone"], weights=metadata["weights"], seed=metadata["seed"]
+    )
+    if loaded.weights_id != metadata["weights_id"]:
+        raise Problem(
+            f"was trained on weights {metadata['weights_id']}, these are {loaded.weights_id}", file=head, remedy="train it again"
+        )
+    size, fit = metadata["preset"].split("-", 1)
+    preset = images.Preset(size=int(size), fit=fit)
+    rows, refused = [], []
+    for path in paths:
+        try:
+            square = images.normalise(images.fit(images.read(path), preset)[np.newaxis])
+        except Problem as problem:
+            refused.append(problem)
+            continue
+        with torch.inference_mode():
+            features = loaded.module(torch.from_numpy(square)).reshape(1, *loaded.backbone.feature_shape)
+        rows.append({"image": str(path), "score": float(finetune.score(features, trained, metadata["backbone"])[0])})
+    if not paths:
+        raise Misuse("no image was named")
+    return pd.DataFrame(rows, columns=["image", "score"]), refused
