@@ -1,14 +1,14 @@
 """The paper's tables, each with this run beside the printed values.
 
-Shares are fractions of 1 and intervals are at 95%. A share that a run cannot have, for want of images, is NaN.
+Shares are fractions of 1 and intervals are at 95%. What a run cannot have, for want of images, is NaN. In every table
+an image is called positive, COVID-19, when ``score >= threshold``.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import numpy as np
@@ -19,56 +19,25 @@ from deepcovid_lib import metrics, paper
 from deepcovid_lib.problems import Problem
 
 AGREES, DIFFERS, NO_TEST = "agrees", "differs", "not a test of this value"
-
-HEADINGS = {
-    "split": "Split",
-    "class": "Class",
-    "run": "This run",
-    "patients": "Patients",
-    "model": "Model",
-    "quantity": "Quantity",
-    "target": "Target sensitivity",
-    "threshold": "Threshold",
-    "sensitivity": "Sensitivity",
-    "sensitivity_low": "Sensitivity, low",
-    "sensitivity_high": "Sensitivity, high",
-    "specificity": "Specificity",
-    "specificity_low": "Specificity, low",
-    "specificity_high": "Specificity, high",
-    "successes": "Right",
-    "trials": "Images",
-    "value": "This run",
-    "margin": "± (Eq. 3)",
-    "wilson_low": "Wilson, low",
-    "wilson_high": "Wilson, high",
-    "clopper_pearson_low": "Clopper-Pearson, low",
-    "clopper_pearson_high": "Clopper-Pearson, high",
-    "auc": "AUC",
-    "delong_low": "DeLong, low",
-    "delong_high": "DeLong, high",
-    "bootstrap_low": "Bootstrap, low",
-    "bootstrap_high": "Bootstrap, high",
-    "tp": "TP",
-    "fn": "FN",
-    "fp": "FP",
-    "tn": "TN",
-    "accuracy": "Accuracy",
-    "precision": "Precision",
-    "f1": "F1",
-    "always_negative_accuracy": "Accuracy of always negative",
-    "paper": "Paper",
-    "paper_margin": "Paper, ±",
-    "paper_threshold": "Paper, threshold",
-    "paper_sensitivity": "Paper, sensitivity",
-    "paper_specificity": "Paper, specificity",
-    "paper_tp": "Paper, TP",
-    "paper_fn": "Paper, FN",
-    "paper_fp": "Paper, FP",
-    "paper_tn": "Paper, TN",
-    "released_figure": "Released figure",
-    "verdict": "Verdict",
-    "note": "Note",
+TARGET = 0.975  # the sensitivity at which the paper compares the models, Section IV.E
+SPELLINGS = {"auc": "AUC", "tp": "TP", "fn": "FN", "fp": "FP", "tn": "TN", "f1": "F1"} | {
+    "clopper": "Clopper-Pearson",
+    "delong": "DeLong",
+    "wilson": "Wilson",
 }
+
+
+def heading(column: str) -> str:
+    """Return a table column's name as it is shown.
+
+    Examples
+    --------
+    >>> heading("clopper_pearson_low"), heading("paper_tp")
+    ('Clopper-Pearson low', 'Paper TP')
+    """
+    words = [SPELLINGS.get(word, word) for word in column.split("_") if word != "pearson"]
+    shown = " ".join(words)
+    return shown[:1].upper() + shown[1:]
 
 
 def verdict(value: float, low: float, high: float, *, comparable: bool) -> str:
@@ -101,9 +70,7 @@ def verdict(value: float, low: float, high: float, *, comparable: bool) -> str:
 
 
 def implied_counts(percent: str | float, trials: int, decimals: int) -> range:
-    """Return the counts out of `trials` that print as `percent` when rounded to `decimals`.
-
-    Halves may go either way. No count at all means that the percentage cannot come from so many images.
+    """Return the counts out of `trials` that print as `percent` when rounded to `decimals`; halves may go either way.
 
     Examples
     --------
@@ -124,7 +91,7 @@ def dataset(manifest: pd.DataFrame, *, copies: int, comparable: bool) -> pd.Data
     Parameters
     ----------
     manifest : DataFrame
-        With ``patient_id``, ``label`` and ``split``, one row per source image.
+        With ``patient_id``, ``label`` (``covid``/``non_covid``) and ``split``, one row per source image.
     copies : int
         Training images made of each COVID-19 source image; 16 in the paper.
     comparable : bool
@@ -138,8 +105,8 @@ def dataset(manifest: pd.DataFrame, *, copies: int, comparable: bool) -> pd.Data
     Examples
     --------
     >>> manifest = pd.DataFrame({"patient_id": ["a", "a"], "label": ["covid"] * 2, "split": ["train"] * 2})
-    >>> dataset(manifest, copies=16, comparable=False).loc[1, ["class", "run", "patients"]].tolist()
-    ['COVID-19 after augmentation', 32, 1]
+    >>> print(*dataset(manifest, copies=16, comparable=False).loc[1, ["class", "run", "patients"]])
+    COVID-19 after augmentation 32 1
     """
     printed = paper.values().set_index("id")["value"]
     rows = []
@@ -163,7 +130,7 @@ def thresholds(scores: pd.DataFrame, model: str, *, comparable: bool) -> pd.Data
     Parameters
     ----------
     scores : DataFrame
-        With ``label`` (``covid``/``non_covid``) and ``score``; positive when ``score >= threshold``.
+        With ``label`` (``covid``/``non_covid``) and ``score``.
     model : str
         A backbone. For one the paper has no table of, the targets are all that it lists for the others.
     comparable : bool
@@ -172,31 +139,25 @@ def thresholds(scores: pd.DataFrame, model: str, *, comparable: bool) -> pd.Data
     Returns
     -------
     DataFrame
-        One row per sensitivity the paper lists: ``target``; the run's ``threshold``, the highest observed score whose
-        sensitivity is >= the target, ``sensitivity`` and ``specificity`` with Wilson bounds ``_low`` and ``_high``;
-        ``paper_threshold``, ``paper_specificity``; and the ``verdict`` on the latter.
+        One row per sensitivity the paper lists: ``target``; ``threshold``, the run's highest observed score whose
+        sensitivity is >= the target; ``sensitivity`` and ``specificity`` there, with Wilson bounds ``_low`` and
+        ``_high``; ``paper_threshold``, ``paper_specificity`` and the ``verdict`` on the latter.
 
     Examples
     --------
     >>> scores = pd.DataFrame({"label": ["covid", "covid", "non_covid"], "score": [0.9, 0.2, 0.3]})
-    >>> thresholds(scores, "resnet18", comparable=False).loc[4, ["target", "threshold", "specificity"]].tolist()
-    [0.875, 0.2, 0.0]
+    >>> print(*thresholds(scores, "resnet18", comparable=False).loc[4, ["target", "threshold", "specificity"]])
+    0.875 0.2 0.0
     """
-    listed = _operating_points_of_the_paper(model)
-    if listed.empty:
-        every = sorted(_operating_points_of_the_paper("")["sensitivity"].unique(), reverse=True)
-        listed = pd.DataFrame({"threshold": np.nan, "sensitivity": every, "specificity": np.nan})
     y_true, y_score = _classes(scores)
-    with _undefined_as_nan():
-        points = metrics.operating_points(y_true, y_score, sensitivities=listed["sensitivity"])
     rows = []
-    for target, threshold, told in zip(points["target"], points["threshold"], listed.itertuples(), strict=True):
-        shares = _shares_with_bounds(y_true, y_score, threshold)
-        decision = verdict(
-            told.specificity, shares["specificity_low"], shares["specificity_high"], comparable=comparable
-        )
-        printed = {"paper_threshold": told.threshold, "paper_specificity": told.specificity, "verdict": decision}
-        rows.append({"target": target, "threshold": threshold, **shares, **printed})
+    for told in _listed(model).itertuples():
+        threshold = _threshold(y_true, y_score, told.sensitivity)
+        shares = _shares(_confusion(y_true, y_score, threshold))
+        bounds = shares["specificity_low"], shares["specificity_high"]
+        printed = {"paper_threshold": told.threshold, "paper_specificity": told.specificity}
+        decision = verdict(told.specificity, *bounds, comparable=comparable)
+        rows.append({"target": told.sensitivity, "threshold": threshold, **shares, **printed, "verdict": decision})
     return pd.DataFrame(rows)
 
 
@@ -206,56 +167,52 @@ def at_paper_thresholds(scores: pd.DataFrame, model: str) -> pd.DataFrame:
     Parameters
     ----------
     scores : DataFrame
-        With ``label`` and ``score``; positive when ``score >= threshold``.
+        With ``label`` (``covid``/``non_covid``) and ``score``.
     model : str
         A backbone; one the paper has no table of gives no rows.
 
     Returns
     -------
     DataFrame
-        ``threshold``; ``sensitivity`` and ``specificity`` with Wilson bounds ``_low`` and ``_high``;
+        ``threshold``; ``sensitivity`` and ``specificity``, with Wilson bounds ``_low`` and ``_high``;
         ``paper_sensitivity`` and ``paper_specificity``.
 
     Examples
     --------
     >>> scores = pd.DataFrame({"label": ["covid", "covid", "non_covid"], "score": [0.9, 0.2, 0.3]})
-    >>> at_paper_thresholds(scores, "resnet50").loc[2, ["threshold", "sensitivity", "specificity"]].tolist()
-    [0.24, 0.5, 0.0]
+    >>> print(*at_paper_thresholds(scores, "resnet50").loc[2, ["threshold", "sensitivity", "specificity"]])
+    0.24 0.5 0.0
     """
     y_true, y_score = _classes(scores)
-    shares = [name + bound for name in ("sensitivity", "specificity") for bound in ("", "_low", "_high")]
-    rows = [
-        {
-            "threshold": told.threshold,
-            **_shares_with_bounds(y_true, y_score, told.threshold),
-            "paper_sensitivity": told.sensitivity,
-            "paper_specificity": told.specificity,
-        }
-        for told in _operating_points_of_the_paper(model).itertuples()
-    ]
-    return pd.DataFrame(rows, columns=["threshold", *shares, "paper_sensitivity", "paper_specificity"])
+    listed = _listed(model).dropna(subset="threshold").reset_index(drop=True)
+    columns = list(_shares(_confusion(y_true, y_score, math.nan)))
+    shares = [_shares(_confusion(y_true, y_score, threshold)) for threshold in listed["threshold"]]
+    printed = listed[["sensitivity", "specificity"]].add_prefix("paper_")
+    return pd.concat([listed[["threshold"]], pd.DataFrame(shares, columns=columns), printed], axis=1)
 
 
 def reliability(
-    scores_by_model: Mapping[str, pd.DataFrame], *, comparable: bool, target: float = 0.975
+    scores_by_model: Mapping[str, pd.DataFrame], *, comparable: bool, target: float = TARGET
 ) -> pd.DataFrame:
     """Compare the models where each reaches the target sensitivity, with three kinds of interval (paper, Table VI).
+
+    The intervals take the threshold as given, although it was found on the same images.
 
     Parameters
     ----------
     scores_by_model : mapping of str to DataFrame
-        Frames with ``label`` and ``score``; positive when ``score >= threshold``.
+        Frames with ``label`` (``covid``/``non_covid``) and ``score``.
     comparable : bool
-        Whether data and weights are the paper's.
+        Whether data and weights are the paper's. Its values are tested at its own target alone.
     target : float in [0, 1]
+        The threshold is the highest observed score whose sensitivity is >= the target.
 
     Returns
     -------
     DataFrame
-        Two rows per model: ``model, quantity, threshold, successes, trials, value``; ``margin``, the paper's Eq. 3;
-        Wilson and Clopper-Pearson bounds; ``paper`` and ``paper_margin``; the ``verdict`` by Wilson's bounds; and a
-        ``note`` that the sensitivity was chosen, so that its agreement says nothing. The intervals take the threshold
-        as given although it was found on the same images.
+        Two rows per model: ``model, quantity, threshold, successes, trials, value``; ``margin`` by the paper's Eq. 3;
+        Wilson and Clopper-Pearson bounds; ``paper, paper_margin``; the ``verdict`` by Wilson's bounds; and a ``note``
+        where a value was set by the target, so that its agreement says nothing.
 
     References
     ----------
@@ -272,30 +229,165 @@ def reliability(
     printed = paper.values().set_index("id")[["value", "margin"]]
     rows = []
     for model, scores in scores_by_model.items():
-        threshold, counts = _at_target(scores, target)
-        tp, fn, fp, tn = counts
+        y_true, y_score = _classes(scores)
+        threshold = _threshold(y_true, y_score, target)
+        tp, fn, fp, tn = _confusion(y_true, y_score, threshold)
         for quantity, right, wrong in (("sensitivity", tp, fn), ("specificity", tn, fp)):
-            share, bounds = _share(right, wrong), {}
-            for method in ("wald", "wilson", "clopper-pearson"):
-                bounds[method] = _interval(right, wrong, method)
-            told = printed.reindex([f"table-6/{model}/{quantity}"]).iloc[0]
-            rows.append(
-                {
-                    "model": model,
-                    "quantity": quantity,
-                    "threshold": threshold,
-                    "successes": right,
-                    "trials": right + wrong,
-                    "value": share,
-                    "margin": (bounds["wald"].high - bounds["wald"].low) / 2,
-                    "wilson_low": bounds["wilson"].low,
-                    "wilson_high": bounds["wilson"].high,
-                    "clopper_pearson_low": bounds["clopper-pearson"].low,
-                    "clopper_pearson_high": bounds["clopper-pearson"].high,
-                    "paper": told["value"],
-                    "paper_margin": told["margin"],
-                    "verdict": verdict(told["value"], *bounds["wilson"], comparable=comparable),
-                    "note": "chosen, not found" if quantity == "sensitivity" else "",
-                }
-            )
+            told, told_margin = printed.reindex([f"table-6/{model}/{quantity}"]).iloc[0]
+            share, *wilson = _share(right, wrong, "wilson")
+            row = {"model": model, "quantity": quantity, "threshold": threshold}
+            row |= {"successes": right, "trials": right + wrong, "value": share}
+            row |= {"margin": _share(right, wrong, "wald")[2] - share}
+            row |= dict(zip(("wilson_low", "wilson_high"), wilson, strict=True))
+            exact = _share(right, wrong, "clopper-pearson")[1:]
+            row |= dict(zip(("clopper_pearson_low", "clopper_pearson_high"), exact, strict=True))
+            row |= {"paper": told, "paper_margin": told_margin}
+            row |= {"verdict": verdict(told, *wilson, comparable=comparable and target == TARGET)}
+            rows.append(row | {"note": "set by the target" if quantity == "sensitivity" else ""})
     return pd.DataFrame(rows).astype({"successes": "Int64", "trials": "Int64"})
+
+
+def auc(
+    scores_by_model: Mapping[str, pd.DataFrame], *, comparable: bool = False, replicates: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """Return the models' areas under the ROC curve with two kinds of interval (paper, Fig. 10).
+
+    Parameters
+    ----------
+    scores_by_model : mapping of str to DataFrame
+        Frames with ``label`` (``covid``/``non_covid``), ``score`` and ``patient_id``.
+    comparable : bool
+        Whether data and weights are the paper's.
+    replicates, seed : int
+        Of the bootstrap, which draws patients within each class.
+
+    Returns
+    -------
+    DataFrame
+        ``model, auc, delong_low, delong_high, bootstrap_low, bootstrap_high``; ``paper``, empty since its text prints
+        no area; ``released_figure``, the area in the legend of the figure released with the paper's code; and the
+        ``verdict`` on that area by DeLong's bounds, which are NaN under perfect separation.
+
+    References
+    ----------
+    DeLong et al. (1988), Biometrics 44:837. Sun & Xu (2014), IEEE Signal Process. Lett. 21:1389.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"label": ["covid", "covid", "non_covid"], "score": [0.9, 0.2, 0.3]})
+    >>> print(*auc({"resnet18": scores.assign(patient_id=["a", "b", "c"])}).loc[0, ["auc", "released_figure"]])
+    0.5 0.993
+    """
+    printed = paper.values().set_index("id")["value"]
+    rows = []
+    for model, scores in scores_by_model.items():
+        y_true, y_score = _classes(scores)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UndefinedMetricWarning)  # the cell shows it
+            area, *delong = metrics.auc_interval(y_true, y_score, method="delong")
+            drawn = {"groups": scores["patient_id"], "replicates": replicates, "seed": seed}
+            bootstrap = metrics.auc_interval(y_true, y_score, method="bootstrap", **drawn)
+        row = {"model": model, "auc": area, "delong_low": delong[0], "delong_high": delong[1]}
+        row |= {"bootstrap_low": bootstrap.low, "bootstrap_high": bootstrap.high, "paper": math.nan}
+        told = printed.get(f"released-figure/{model}/auc", math.nan)
+        rows.append(row | {"released_figure": told, "verdict": verdict(told, *delong, comparable=comparable)})
+    return pd.DataFrame(rows)
+
+
+def confusion_matrices(scores_by_model: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Count right and wrong calls where each model reaches 97.5% sensitivity (paper, Figs 11 and 12).
+
+    Parameters
+    ----------
+    scores_by_model : mapping of str to DataFrame
+        Frames with ``label`` (``covid``/``non_covid``) and ``score``.
+
+    Returns
+    -------
+    DataFrame
+        ``model, threshold, tp, fn, fp, tn``; ``accuracy, precision, f1`` (paper, Section IV.B);
+        ``always_negative_accuracy``, what calling every image negative would reach; ``paper_tp`` to ``paper_tn``, the
+        counts, as text, that the shares of the paper's Table VI leave possible.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"label": ["covid", "covid", "non_covid"], "score": [0.9, 0.2, 0.3]})
+    >>> print(*confusion_matrices({"resnet50": scores}).loc[0, ["tp", "fn", "fp", "tn", "paper_fn", "paper_fp"]])
+    2 0 1 0 1 284-286
+    """
+    rows = []
+    for model, scores in scores_by_model.items():
+        y_true, y_score = _classes(scores)
+        threshold = _threshold(y_true, y_score, TARGET)
+        counts = _confusion(y_true, y_score, threshold)
+        rates = dict.fromkeys(metrics.Classification._fields, math.nan)
+        if not math.isnan(threshold):
+            rates = metrics.classification(y_true, y_score, threshold=threshold)._asdict()
+        row = {"model": model, "threshold": threshold, **counts._asdict(), **rates}
+        row |= {"always_negative_accuracy": 1 - y_true.mean() if len(y_true) else math.nan}
+        rows.append(row | _counts_of_table_vi(model))
+    return pd.DataFrame(rows).astype(dict.fromkeys(metrics.Confusion._fields, "Int64"))
+
+
+def _classes(scores: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    strange = ~scores["label"].isin(["covid", "non_covid"])
+    if strange.any():
+        row = int(strange.to_numpy().argmax())
+        found = scores["label"].iloc[row]
+        raise Problem(f"label {found!r} is unknown", row=row + 2, remedy="use 'covid' or 'non_covid'")
+    return (scores["label"] == "covid").to_numpy(), scores["score"].to_numpy(float)
+
+
+def _listed(model: str) -> pd.DataFrame:
+    """The paper's thresholds, sensitivities and specificities; for a model without a table its sensitivities alone."""
+    printed = paper.values().dropna(subset="threshold")
+    if model in set(printed["model"]):
+        own = printed[printed["model"] == model]
+        return own.pivot(index="threshold", columns="quantity", values="value").reset_index(drop=True)
+    every = printed.loc[printed["quantity"] == "sensitivity", "value"].sort_values(ascending=False).unique()
+    return pd.DataFrame({"threshold": np.nan, "sensitivity": every, "specificity": np.nan})
+
+
+def _threshold(y_true: np.ndarray, y_score: np.ndarray, target: float) -> float:
+    if not y_true.any():
+        return math.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        return float(metrics.operating_points(y_true, y_score, sensitivities=[target])["threshold"].iloc[0])
+
+
+def _confusion(y_true: np.ndarray, y_score: np.ndarray, threshold: float) -> metrics.Confusion:
+    if math.isnan(threshold):
+        return metrics.Confusion(math.nan, math.nan, math.nan, math.nan)
+    return metrics.confusion(y_true, y_score, threshold=threshold)
+
+
+def _share(right: float, wrong: float, method: str) -> tuple[float, float, float]:
+    trials = right + wrong
+    if not trials > 0:
+        return math.nan, math.nan, math.nan
+    return right / trials, *metrics.proportion_interval(right, trials, method=method)
+
+
+def _shares(counts: metrics.Confusion) -> dict[str, float]:
+    found, spared = _share(counts.tp, counts.fn, "wilson"), _share(counts.tn, counts.fp, "wilson")
+    names = [name + bound for name in ("sensitivity", "specificity") for bound in ("", "_low", "_high")]
+    return dict(zip(names, found + spared, strict=True))
+
+
+def _counts_of_table_vi(model: str) -> dict[str, str]:
+    printed = paper.values().set_index("id")[["printed", "trials"]]
+    cells = {}
+    for quantity, right, wrong in (("sensitivity", "tp", "fn"), ("specificity", "tn", "fp")):
+        told, trials = printed.reindex([f"table-6/{model}/{quantity}"]).iloc[0]
+        possible = range(0)
+        if not pd.isna(told):
+            percent, trials = told.split("%")[0], int(trials)
+            possible = implied_counts(percent, trials, len(percent.partition(".")[2]))
+        cells[f"paper_{right}"] = _span(possible)
+        cells[f"paper_{wrong}"] = _span([trials - count for count in reversed(possible)])
+    return {f"paper_{name}": cells[f"paper_{name}"] for name in metrics.Confusion._fields}
+
+
+def _span(counts: range | list[int]) -> str:
+    return "-".join(str(count) for count in sorted({counts[0], counts[-1]})) if counts else ""

@@ -96,8 +96,8 @@ def patient(seed: int) -> Patient:
         heart=float(np.clip(rng.normal(0.97 + 0.08 * old, 0.06), 0.8, 1.16) * size),
         pedicle=float(rng.normal(0.97 + 0.1 * old, 0.08)),
         aorta=float(rng.normal(0.85 + 0.4 * old, 0.1)),
-        axis=float(np.deg2rad(rng.normal(42 - 12 * stout, 7))),
-        slope=float(rng.normal(6.6, 0.8)),
+        axis=float(np.deg2rad(rng.normal(38 - 10 * stout, 6))),
+        slope=float(rng.normal(8.8, 0.8)),
         bone=float(rng.normal(1.05 - 0.3 * old, 0.08)),
         curve=float(rng.normal(0, 0.35)),
         breast=float(max(0.0, rng.normal(1.6 + 2.6 * stout, 0.9))) if sex == "F" else 0.0,
@@ -151,8 +151,8 @@ def vessels(who: Patient) -> Vessels:
         point = np.column_stack(
             [side * (2.9 + 0.5 * np.cos(angle)), hilum + 1.6 * np.sin(angle), rng.normal(-0.5, 0.6, count)]
         )
-        dip = rng.normal(0, 0.5, count)
-        radius = np.clip(rng.normal(0.36, 0.05, count), 0.2, 0.5) * np.where(angle > 0.3, 1.15, 0.85)
+        dip = rng.uniform(-0.6, 0.6, count)
+        radius = np.clip(rng.normal(0.44, 0.05, count), 0.3, 0.6) * np.where(angle > 0.3, 1.15, 0.85)
         length = rng.normal(2.4, 0.4, count)
         for _ in range(7):
             step = np.column_stack([side * np.cos(angle) * np.cos(dip), np.sin(angle) * np.cos(dip), np.sin(dip)])
@@ -162,8 +162,8 @@ def vessels(who: Patient) -> Vessels:
             radii.append(radius)
             fork = rng.uniform(0.14, 0.5, (2, len(angle))) * np.array([[-1], [1]])
             angle = (angle + fork).ravel()
-            dip = (dip + rng.normal(0, 0.35, (2, len(dip)))).ravel()
-            shrink = rng.uniform(0.62, 0.86, (2, len(radius)))
+            dip = np.clip(dip + rng.normal(0, 0.2, (2, len(dip))), -0.7, 0.7).ravel()
+            shrink = rng.uniform(0.66, 0.88, (2, len(radius)))
             radius = (radius * shrink).ravel()
             length = (length * rng.uniform(0.7, 0.98, (2, len(length)))).ravel()
             point = np.tile(tip, (2, 1))

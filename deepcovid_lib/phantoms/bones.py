@@ -32,18 +32,33 @@ def _tube(
     up = broad - (broad * tangent).sum(1, keepdims=True) * tangent
     up /= np.linalg.norm(up, axis=1, keepdims=True) + 1e-9
     out = np.cross(tangent, up)
-    turn = (np.arange(18) + 0.5) / 18 * 2 * np.pi
-    core = (np.arange(7) + 0.5) / 7 * 2 - 1
+    around = 18 if height.max() < 0.8 else 56
+    within = 7 if height.max() < 0.8 else 22
+    stagger = (np.arange(len(curve)) * 0.618 % 1)[:, None]  # keeps the samples from lining up in stripes
+    turn = (np.arange(around) + stagger) / around * 2 * np.pi
+    core = (np.arange(within) + stagger) / within * 2 - 1
     ring = (
         curve[:, None]
         + up[:, None] * (height[:, None] * np.cos(turn))[..., None]
         + out[:, None] * (depth[:, None] * np.sin(turn))[..., None]
     )
-    arc = np.hypot(height[:, None] * np.sin(turn), depth[:, None] * np.cos(turn)) * (2 * np.pi / 18)
+    arc = np.hypot(height[:, None] * np.sin(turn), depth[:, None] * np.cos(turn)) * (2 * np.pi / around)
     inside = curve[:, None] + up[:, None] * (height[:, None] * core)[..., None]
-    slab = 2 * depth[:, None] * np.sqrt(1 - core**2) * height[:, None] * (2 / 7)
+    slab = 2 * depth[:, None] * np.sqrt(1 - core**2) * height[:, None] * (2 / within)
     points = np.concatenate([ring.reshape(-1, 3), inside.reshape(-1, 3)])
     return points, np.concatenate([(arc * cortex * step).ravel(), (slab * marrow * step).ravel()])
+
+
+def _sphere(centre: tuple, radius: float, cortex: float, marrow: float) -> tuple[np.ndarray, np.ndarray]:
+    """Points and volumes of a hollow ball, spread evenly by the golden angle."""
+    count = 9000
+    turn = np.arange(count) * np.pi * (3 - np.sqrt(5))
+    high = (np.arange(count) + 0.5) / count * 2 - 1
+    skin = np.column_stack([np.cos(turn) * np.sqrt(1 - high**2), high, np.sin(turn) * np.sqrt(1 - high**2)])
+    depth = np.tile(np.linspace(0.05, 1, 45), count // 45) ** (1 / 3)
+    points = np.concatenate([skin, skin * depth[:, None]]) * radius + np.asarray(centre)
+    shell, inside = 4 * np.pi * radius**2 * cortex / count, 4 / 3 * np.pi * radius**3 * marrow / count
+    return points, np.repeat([shell, inside], count)
 
 
 def rib_curve(who: Patient, side: int, rib: int, angle: np.ndarray) -> np.ndarray:
@@ -62,12 +77,13 @@ def ribs(who: Patient, taken: Pose, breaks: tuple[Break, ...] = ()) -> np.ndarra
     for side in (-1, 1):
         for rib in range(10):
             end = np.deg2rad(min(158, 166 - 3.2 * rib))
-            angle = np.linspace(0.16, end, 330)
+            angle = np.linspace(0.16 + 0.2 * (rib == 0), end, 330)
             curve = rib_curve(who, side, rib, angle)
             height = np.interp(angle, [0, 0.5, 1.8, end], [0.4, 0.55, 0.58, 0.68])
             broad = np.tile([0.0, 1.0, 0.0], (len(angle), 1))
             cortex = np.interp(angle, [0, 1.6, end], [CORTEX, CORTEX, 0.6 * CORTEX])
             place, amount = _tube(curve, broad, height, 0.55 * height, 1.0, 0.12)
+            cortex *= 1 - 0.45 * np.sin(angle) ** 6  # the side wall hides what it holds
             amount *= np.concatenate([np.repeat(cortex, 18), np.repeat(cortex / CORTEX, 7)])
             for broken in breaks:
                 if (broken.side, broken.rib) == (side, rib):
@@ -92,6 +108,7 @@ def shoulders(who: Patient, taken: Pose) -> np.ndarray:
         curve = line(knots, count)
         flat = np.full(len(curve), radius)
         flat[-4:] *= [0.95, 0.85, 0.7, 0.5]
+        flat[:4] *= [0.5, 0.7, 0.85, 0.95]
         place, amount = _tube(curve, np.tile([0.0, 1.0, 0.02], (count, 1)), flat, flat * 0.9, cortex, marrow)
         points.append(place)
         amounts.append(amount)
@@ -118,19 +135,21 @@ def shoulders(who: Patient, taken: Pose) -> np.ndarray:
         sheet = np.outer(1 - u - v, tip) + np.outer(u, corner) + np.outer(v, glenoid)
         points.append(sheet)
         amounts.append(np.full(len(u), 45 * 0.06 / len(u)))
-        add([corner, (side * (blade - 3.0), joint + 5, -8.3), tip], 0.16, 0.06, 0.2)
+        add([corner, (side * (blade - 3.2), joint + 3, -8.3), (side * (blade - 2.2), joint + 8, -8.3), tip], 0.16, 0.06, 0.2)
         add([tip, (side * (blade + 1.2), joint + 5, -7), glenoid], 0.3, 0.09, 0.25)
         add([(side * (blade - 2.6), joint + 1.0, -9), (side * (end + 1.2), joint - 2.4, -4)], 0.42, 0.06, 0.15)
         head = side * (end + 1.4)
-        add([(head, joint - 1.4, -3), (head, joint + 0.2, -3), (head + side * 0.4, joint + 2.2, -3)], 2.0, 0.1, 0.1)
+        place, amount = _sphere((head + 0.2 * side, joint + 0.2, -3), 2.3, 0.11, 0.07)
+        points.append(place)
+        amounts.append(amount)
         add(
             [
                 (head + side * 0.3, joint + 1.8, -3),
                 (head + side * 1.4, joint + 7, -3),
                 (head + side * 2.6, joint + 17, -2),
             ],
-            1.15,
-            0.3,
+            1.1,
+            0.28,
             0.03,
             220,
         )
@@ -147,7 +166,7 @@ def spine(who: Patient, taken: Pose) -> np.ndarray:
     waist = span * (0.9 + 0.5 * phase**2)
     side = np.clip(1 - (x / waist) ** 8, 0, 1) * (np.abs(x) < waist)
     plate = np.exp(-(((np.abs(phase) - 0.40) / 0.045) ** 2))
-    body = side * ((np.abs(phase) < 0.43) * np.float32(0.75) + plate * np.float32(0.5) + np.float32(0.25))
+    body = side * (np.clip((0.46 - np.abs(phase)) * 12, 0, 1) * np.float32(0.4) + plate * np.float32(0.35) + np.float32(0.5))
     pedicle = np.exp(-(((np.abs(x) - 0.72 * span) / 0.28) ** 2) - ((phase + 0.12) / 0.16) ** 2)
     process = np.exp(-((x / 0.3) ** 2) - ((phase - 0.28) / 0.3) ** 2)
     reach = np.clip((np.abs(x) - waist) / 1.6, 0, 1)

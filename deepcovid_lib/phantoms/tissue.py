@@ -75,34 +75,36 @@ def _heart(who: Patient, taken: Pose, shape: Shape) -> np.ndarray:
     size = who.heart * shape.heart * lying
     low = 0.35 * taken.breath
     axis = who.axis - (0.16 if taken.view == "AP" else 0.0)
-    centre = (2.0 + 0.9 * (size - 1) * 4, 5.6 + low - 1.2 * (size - 1))
-    left = 9.5 * _ball(x, y, centre, (6.4 * size, 4.7 * size), axis)
-    right = 8.0 * _ball(x, y, (-1.0, 5.2 + low), (3.3 * size, 4.3 * size))
-    trunk = 6.0 * _ball(x, y, (1.6, 1.3), (2.5 * size, 3.0))
+    centre = (1.9 + 0.9 * (size - 1) * 4, 7.3 + low - 1.2 * (size - 1))
+    left = 12.5 * _ball(x, y, centre, (7.0 * size, 4.9 * size), axis) ** 0.75
+    right = 11.0 * _ball(x, y, (-0.9, 6.8 + low), (3.3 * size, 5.2 * size)) ** 0.75
+    trunk = 9.0 * _ball(x, y, (1.5, 2.4), (2.5 * size, 4.2)) ** 0.8
+    hila = 3.5 * np.maximum(_ball(x, y, (-3.0, 1.6), (1.3, 2.3), 0.35), _ball(x, y, (3.2, 0.6), (1.3, 1.8), -0.35))
     wide = who.pedicle * shape.pedicle * lying
-    cava = 6.5 * _capsule(x, y, (-0.7, -6.5), (-0.9, 3.5), 2.0 * wide)
+    cava = 8.0 * _capsule(x, y, (-0.7, -6.5), (-0.9, 3.5), 2.0 * wide)
     arch = who.aorta * shape.aorta * lying
-    knob = 6.5 * _ball(x, y, (0.9 + 0.6 * arch, -2.7), (2.0 * arch, 1.9 * arch))
+    knob = 8.0 * _ball(x, y, (0.9 + 0.6 * arch, -2.7), (2.0 * arch, 1.9 * arch))
     bx, by = plane(taken, -5.0)
     descending = 3.0 * _capsule(bx, by, (1.1 + 0.9 * arch, -2.0), (0.7 + 0.4 * arch, 14), 1.25 * arch)
-    return np.maximum.reduce([left, right, trunk, cava, knob]) + descending
+    return np.maximum.reduce([left, right, trunk, cava, knob, hila]) + descending
 
 
 def _pedicle(who: Patient, taken: Pose, shape: Shape, cage: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """cm of mediastinum and the tissue beside the spine."""
-    span = np.interp(y, [-20, -12, -7, -2, 6, 20], [5.0, 3.7, 2.75, 2.3, 1.9, 2.2]).astype(np.float32)
-    share = (y < 0) * np.float32(who.pedicle * shape.pedicle * (1.08 if taken.view == "AP" else 1.0)) + (y >= 0)
-    span = span * share
-    return np.float32(0.92) * cage * np.sqrt(np.clip(1 - (x / span) ** 4, 0, None))
+    span = np.interp(y, [-20, -12, -7, -2, 6, 20], [3.6, 3.1, 2.75, 2.3, 1.9, 2.2]).astype(np.float32)
+    wide = who.pedicle * shape.pedicle * (1.08 if taken.view == "AP" else 1.0)
+    span = span * (1 + np.float32(wide - 1) * np.clip(-y / 3, 0, 1))
+    span += np.float32(2.2) * np.exp(np.minimum((who.apex - y) * np.float32(0.9), 0))
+    return cage * np.sqrt(np.clip(1 - (x / span) ** 6, 0, None))
 
 
 def _body(who: Patient, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """cm of body: neck, trunk, shoulders and arms, breasts."""
     edge = who.width + who.wall + 0.6
     down = np.array([-40, -4.5, -2.6, -1.2, 0.2, 2.5, 7, 14, 24, 50]) + who.apex
-    span = [5.2, 5.6, 6.8, 9.5, 12.2, 0.93 * edge, 0.97 * edge, edge, edge + 0.4, edge + 0.8]
+    span = [5.2, 5.8, 7.4, 11, 14.5, edge + 0.6, 0.98 * edge, edge, edge + 0.4, edge + 0.8]
     thick = 2 * who.depth + 1.5 * who.wall
-    deep = [10.5, 11.0, 11.5, 12, 12.5, 0.72 * thick, 0.88 * thick, thick, 1.08 * thick, 1.12 * thick]
+    deep = [11, 11.5, 12.5, 13.5, 14.5, 0.82 * thick, 0.92 * thick, thick, 1.08 * thick, 1.12 * thick]
     line = np.linspace(y.min(), y.max(), 500)
     smooth = np.exp(-((np.linspace(-2, 2, 31)) ** 2))
     smooth /= smooth.sum()
@@ -111,9 +113,9 @@ def _body(who: Patient, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         knots = np.convolve(np.pad(np.interp(line, down, values), 15, mode="edge"), smooth, "valid")
         return np.interp(y, line, knots).astype(np.float32)
 
-    trunk = profile(deep) * np.sqrt(np.clip(1 - np.abs(x / profile(span)) ** 3, 0, None))
+    trunk = profile(deep) * np.sqrt(np.clip(1 - np.abs(x / profile(span)) ** 4, 0, None))
     total = trunk**3
-    radius = 4.0 + 0.35 * who.wall
+    radius = 4.9 + 0.35 * who.wall
     for side in (-1, 1):
         shoulder = (side * (who.width + 2.2), who.apex + 3.3)
         elbow = (side * (who.width + 8.5), who.apex + 22)
@@ -121,7 +123,9 @@ def _body(who: Patient, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     total = np.cbrt(total)
     if who.breast:
         for side in (-1, 1):
-            total += who.breast * _ball(x, y, (side * 0.55 * who.width, 6.6 + 0.4 * who.breast), (5.6, 4.9))
+            low = 6.6 + 0.4 * who.breast
+            fold = np.clip((y - np.float32(low - 4.5)) / 5, 0, 1)
+            total += who.breast * fold * _ball(x, y, (side * 0.56 * who.width, low), (5.6, 4.9))
     return total
 
 
@@ -151,16 +155,16 @@ def tissue(who: Patient, taken: Pose, shape: Shape = Shape()) -> Tissue:
     inner = np.clip(0.42 - lateral, 0, None) ** 2 * np.float32(7)
     floor = dome + beside + inner - y
     under = np.clip(-floor / np.float32(5.5), 0, 1)
-    filled = np.sqrt(np.clip(1 - (1 - under) ** 2, 0, None)) * np.float32(0.93)
-    filled = filled + (under >= 1) * np.float32(0.07)
+    filled = np.float32(0.95) * np.sqrt(np.clip(1 - (1 - under) ** 2, 0, None)) + np.clip(-floor / 150, 0, np.float32(0.05))
     middle = np.minimum(np.maximum(_pedicle(who, taken, shape, cage, x, y), _heart(who, taken, shape)), cage)
     lung = np.clip(cage * (1 - filled) - middle, 0, None)
-    gut = 1.7 * _capsule(x, y, (0.0, -30), (0.15, -0.6), 0.8)
+    gut = 2.2 * _capsule(x, y, (0.0, -30), (0.15, -0.6), 0.85)
     gut = np.maximum(gut, 1.0 * _capsule(x, y, (0.0, -0.8), (-3.0, 1.6), 0.6))
     gut = np.maximum(gut, 0.9 * _capsule(x, y, (0.2, -0.8), (3.6, 1.8), 0.5))
     if who.gas:
         bubble = _ball(x, y, (5.6, left + 0.8 + 0.7 * who.gas), (1.7 * who.gas, 0.8 * who.gas), 0.15)
-        gut = gut + 2.2 * who.gas * bubble
+        level = np.clip((left + 1.1 + 0.6 * who.gas - y) / 0.3, 0, 1) if taken.view == "PA" else 0.5
+        gut = gut + 1.6 * who.gas * bubble * level
     lungs = (floor > 0) & (lateral < 1) & (middle < 0.6 * cage) & (y > who.apex)
     return Tissue(x, y, _body(who, x, y), lung, gut, lungs, lateral.astype(np.float32), floor.astype(np.float32))
 
