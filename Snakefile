@@ -2,6 +2,7 @@
 # Started by `deepcovid reproduce`; by hand: snakemake --cores 2 --config run=tiny (after the run was begun once).
 import json
 import sys
+from pathlib import Path
 
 from deepcovid_lib import runs
 

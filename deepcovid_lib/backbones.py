@@ -37,7 +37,7 @@ class Backbone:
     builder : callable
         Torchvision's function that builds the network.
     url : str
-        Where torchvision keeps the ImageNet weights (``IMAGENET1K_V1``); the file name carries the start of its SHA-256.
+        Torchvision's address of the ImageNet weights (``IMAGENET1K_V1``); the name carries the start of the SHA-256.
     head : str
         The attribute of the network that holds its last layer.
     feature_shape : tuple of int
@@ -176,7 +176,7 @@ def load(name: str, *, weights: str, seed: int = 0, cache: str | Path | None = N
     Examples
     --------
     >>> load("squeezenet1_1", weights="random", seed=0).weights_id
-    'SQUEEZE_ID'
+    '4cbc0f4ad97c344d'
     """
     backbone = get(name)
     with torch.device("meta"):
@@ -201,6 +201,17 @@ def load(name: str, *, weights: str, seed: int = 0, cache: str | Path | None = N
     return Loaded(backbone, module, weights, _content_id(module.state_dict()))
 
 
+def at_hand(name: str, *, cache: str | Path | None = None) -> bool:
+    """Tell whether a backbone's ImageNet weights lie where `load` looks for them; their hash is not checked here.
+
+    Examples
+    --------
+    >>> at_hand("resnet18", cache="no-such-folder")
+    False
+    """
+    return _weights_path(get(name), cache).is_file()
+
+
 def summary(name: str) -> pd.DataFrame:
     """Tell a two-class network's layers and blocks, as a 224x224 image passes them.
 
@@ -217,8 +228,11 @@ def summary(name: str) -> pd.DataFrame:
 
     Examples
     --------
-    >>> summary("resnet18").iloc[[0, 4, -1]].to_string(index=False, header=False).split()
-    ['conv1', 'Conv2d', '64x112x112', '9408', '0', 'layer1.0', 'BasicBlock', '64x56x56', '73984', '0', 'fc', 'Linear', '2', '1026', '1026']
+    >>> print(summary("resnet18").iloc[[0, 4, -1]].to_string(index=False))
+          name       kind     output  parameters  trainable
+         conv1     Conv2d 64x112x112        9408          0
+      layer1.0 BasicBlock   64x56x56       73984          0
+            fc     Linear          2        1026       1026
     """
     backbone = get(name)
     with torch.device("meta"):
@@ -289,10 +303,14 @@ def _remedy(backbone: Backbone) -> str:
     return f"delete it, or put the right file there: {backbone.url}"
 
 
+def _weights_path(backbone: Backbone, cache: str | Path | None) -> Path:
+    folder = Path(cache) if cache is not None else Path(torch.hub.get_dir()) / "checkpoints"
+    return folder / backbone.file_name
+
+
 def _weights_file(backbone: Backbone, cache: str | Path | None) -> Path:
     """The weights file with its hash checked, fetched if absent."""
-    folder = Path(cache) if cache is not None else Path(torch.hub.get_dir()) / "checkpoints"
-    path = folder / backbone.file_name
+    path = _weights_path(backbone, cache)
     if not path.exists():
         try:
             with replacing(path) as temporary:

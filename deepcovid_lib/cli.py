@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     predict.add_argument("--head", required=True, type=Path, help="a head.safetensors of a run")
     predict.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    verb("record", _record, "keep a run's numbers under recorded/, without paths, names or images")
     verb("doctor", _doctor, "show device, weights, data, disk and versions, and what each edition still needs", debug)
     return parser
 
@@ -159,6 +160,12 @@ def _predict(asked: argparse.Namespace) -> int:
     for problem in refused:
         print(f"deepcovid: {problem}", file=sys.stderr)
     return 1 if refused else 0
+
+
+def _record(asked: argparse.Namespace) -> None:
+    from deepcovid_lib import records
+
+    print(f"kept in {records.keep(_run(asked))}")
 
 
 def _doctor(asked: argparse.Namespace) -> None:

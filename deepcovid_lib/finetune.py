@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from scipy.special import expit
@@ -72,16 +73,10 @@ class Recipe:
         """Return torch's optimizer for these parameters, and the schedule to step after each epoch."""
         common = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
         if self.optimizer == "adam":
-            optimiser = torch.optim.Adam(parameters, **common)
-            return optimiser, torch.optim.lr_scheduler.StepLR(optimiser, step_size=self.epochs, gamma=1.0)
-        optimiser = torch.optim.SGD(parameters, momentum=0.9, **common)
-        return optimiser, torch.optim.lr_scheduler.StepLR(optimiser, step_size=7, gamma=0.1)
-
-
-RECIPES = {
-    recipe.name: recipe
-    for recipe in (Recipe(), Recipe(name="script-optimiser", optimizer="sgd", learning_rate=1e-3))
-}
+            optimiser, step_size, gamma = torch.optim.Adam(parameters, **common), self.epochs, 1.0
+        else:
+            optimiser, step_size, gamma = torch.optim.SGD(parameters, momentum=0.9, **common), 7, 0.1
+        return optimiser, torch.optim.lr_scheduler.StepLR(optimiser, step_size, gamma)
 
 
 class Fit(NamedTuple):
@@ -94,17 +89,13 @@ class Fit(NamedTuple):
 class Draws:
     """Everything random in a fit, from its seed alone: three independent streams of numpy's PCG64.
 
-    Parameters
-    ----------
-    seed : int
-
     Examples
     --------
     >>> draws = Draws(seed=1)
     >>> sorted(draws.order(4).tolist())
     [0, 1, 2, 3]
-    >>> draws.masks(2, (8, 13, 13)).shape
-    torch.Size([2, 8, 13, 13])
+    >>> draws.masks(torch.empty(2, 64, 5)).unique().tolist()
+    [0.0, 2.0]
     """
 
     def __init__(self, seed: int):
@@ -124,18 +115,18 @@ class Draws:
         """Draw the order of an epoch."""
         return torch.from_numpy(self._order.permutation(rows))
 
-    def masks(self, rows: int, shape: tuple[int, ...]) -> Tensor:
-        """Draw dropout masks (rows, *shape) of 0 and 2, each half the time; `shape` holds a multiple of 64 values."""
-        masks = torch.empty(rows * int(np.prod(shape)) // 8, 8)
-        return self.masks_into(masks).view(rows, *shape)
+    def masks(self, out: Tensor) -> Tensor:
+        """Fill `out` (rows, channels, places) with dropout masks of 0 and 2, one random bit for each value.
 
-    def masks_into(self, masks: Tensor) -> Tensor:
-        """Draw the same masks into (bytes, 8): each random bit decides one value."""
-        words = self._masks.bit_generator.random_raw(len(masks) // 8)
-        return torch.index_select(_MASK_OF_BYTE, 0, torch.from_numpy(words.view(np.uint8).astype(np.int32)), out=masks)
+        A row holds a multiple of 64 values.
+        """
+        words = self._masks.bit_generator.random_raw(out.numel() // 64)
+        bits = torch.from_numpy(words.view(np.uint8).astype(np.int32))
+        torch.index_select(_MASK_OF_BYTE, 0, bits, out=out.view(-1, 8))
+        return out
 
 
-def fit(features: Tensor, labels: np.ndarray, *, backbone_name: str, recipe: Recipe, seed: int) -> Fit:
+def fit(features: Tensor, labels: ArrayLike, *, backbone_name: str, recipe: Recipe, seed: int) -> Fit:
     """Train a two-class head by cross-entropy (Eq. 1) on cached features.
 
     It does what a loop over the whole network would do with its frozen layers in eval mode: the same batches, the
@@ -148,7 +139,7 @@ def fit(features: Tensor, labels: np.ndarray, *, backbone_name: str, recipe: Rec
     features : Tensor of float32, shape (n, *feature_shape)
         From `features.gather`.
     labels : array-like of shape (n,)
-        ``"covid"`` (the positive class) or ``"non_covid"``.
+        1 (or True) for COVID-19, the positive class, else 0.
     backbone_name : str
         Where the features come from.
     recipe : Recipe
@@ -174,8 +165,7 @@ def fit(features: Tensor, labels: np.ndarray, *, backbone_name: str, recipe: Rec
     Examples
     --------
     >>> features = torch.randn(40, 512, generator=torch.Generator().manual_seed(0))
-    >>> labels = np.where(features[:, 0] > 0, "covid", "non_covid")
-    >>> head, history = fit(features, labels, backbone_name="resnet18", recipe=Recipe(epochs=3), seed=0)
+    >>> head, history = fit(features, features[:, 0] > 0, backbone_name="resnet18", recipe=Recipe(epochs=3), seed=0)
     >>> tuple(head["weight"].shape), history.columns.tolist(), len(history)
     ((2, 512), ['epoch', 'loss', 'accuracy'], 3)
     """
@@ -231,13 +221,74 @@ def score(features: Tensor, head: dict[str, Tensor], backbone_name: str) -> np.n
     weight, bias = head["weight"].double().flatten(1), head["bias"].double()
     differences = []
     for rows in features.split(ROWS_SCORED_TOGETHER):
-        outputs = torch.einsum("oc,ncp->nop", weight, rows.double().flatten(2 if rows.ndim > 2 else 1).view(
-            len(rows), weight.shape[1], -1)) + bias[:, None]
+        places = rows.double().reshape(len(rows), weight.shape[1], -1)
+        outputs = torch.matmul(weight, places) + bias[:, None]
         if rows.ndim > 2:
             outputs = outputs.relu()
         logits = outputs.mean(dim=2)
         differences.append(logits[:, 1] - logits[:, 0])
     return expit(torch.cat(differences).numpy()) if differences else np.empty(0)
+
+
+def save_head(path: str | Path, head: dict[str, Tensor], metadata: dict[str, object]) -> None:
+    """Write a head as safetensors: weights, and what they belong to, under a checksum; equal heads, equal bytes.
+
+    Parameters
+    ----------
+    path : path-like
+    head : dict
+        ``weight`` and ``bias``, from `fit`.
+    metadata : dict
+        Anything JSON holds; ``backbone`` (its name) is needed. ``classes`` is added.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "head.safetensors"
+    >>> save_head(path, {"weight": torch.zeros(2, 512), "bias": torch.zeros(2)}, {"backbone": "resnet18"})
+    >>> load_head(path, expect={"backbone": "resnet18"})[1]
+    {'backbone': 'resnet18', 'classes': ['non_covid', 'covid']}
+    """
+    metadata = {**metadata, "classes": list(CLASSES)}
+    with replacing(path) as temporary:
+        save_file({name: head[name].contiguous() for name in head}, temporary, {"head": _stamp(head, metadata)})
+
+
+def load_head(path: str | Path, *, expect: dict[str, object]) -> tuple[dict[str, Tensor], dict[str, object]]:
+    """Read a head back, with its metadata.
+
+    Parameters
+    ----------
+    path : path-like
+        Written by `save_head`.
+    expect : dict
+        Metadata that the head must have, e.g. ``backbone``, ``weights_id``, ``preset``.
+
+    Raises
+    ------
+    Problem
+        If the file is absent, damaged or changed, or the head's classes, its shapes or anything expected differ.
+    """
+    again = "train the head again"
+    try:
+        with safe_open(path, framework="pt") as stream:
+            head = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118, the stream is no dict
+            stamp = stream.metadata()["head"]
+        metadata = json.loads(stamp)
+        del metadata["checksum"]
+    except FileNotFoundError as fault:
+        raise Problem("there is no such head", file=path, remedy="train it first") from fault
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as fault:
+        raise Problem("is not a head, or is damaged", file=path, remedy=again) from fault
+    if stamp != _stamp(head, metadata):
+        raise Problem("has been changed since it was written: its checksum differs", file=path, remedy=again)
+    backbone = backbones.get(str(metadata.get("backbone")))
+    found = {**metadata, **{name: tuple(head[name].shape) for name in head}}
+    wanted = {"classes": list(CLASSES), **backbone.head_shapes, **expect}
+    differing = [f"{key} is {found.get(key)}, not {wanted[key]}" for key in wanted if found.get(key) != wanted[key]]
+    if differing:
+        raise Problem(f"is another head: {', '.join(differing)}", file=path, remedy=again)
+    return head, metadata
 
 
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -264,12 +315,12 @@ def _map_step(head: dict[str, Tensor], features: Tensor, draws: Draws, size: int
     channels, places = maps.shape[1:]
     weight, bias = head["weight"].view(2, channels), head["bias"]
     slope_of_weight = head["weight"].grad.view(2, channels)
-    inputs, masks = torch.empty(size, channels, places), torch.empty(size * channels * places // 8, 8)
+    inputs, masks = torch.empty(2, size, channels, places)
 
     def step(rows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         count = len(rows)
         batch = torch.index_select(maps, 0, rows, out=inputs[:count])
-        batch *= draws.masks_into(masks[: count * channels * places // 8]).view_as(batch)
+        batch *= draws.masks(masks[:count])
         outputs = torch.matmul(weight, batch).add_(bias[:, None]).relu_()
         loss, right, slope = _cross_entropy(outputs.mean(dim=2), targets)
         slopes = (outputs > 0) * (slope[:, :, None] / places)
@@ -290,15 +341,14 @@ def _cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Ten
     return loss, right, slope.div_(len(logits))
 
 
-def _targets(labels: np.ndarray, rows: int) -> Tensor:
+def _targets(labels: ArrayLike, rows: int) -> Tensor:
     """Class numbers of the labels."""
-    labels = pd.Series(np.asarray(labels))
-    if len(labels) != rows:
-        raise Misuse(f"{len(labels)} labels for {rows} features", remedy="give one label per feature")
-    unknown = sorted(set(labels) - set(CLASSES))
-    if unknown or not rows:
-        raise Misuse(f"labels {unknown} are unknown" if unknown else "there are no rows to train on", remedy="check")
-    return torch.from_numpy((labels == CLASSES[1]).to_numpy().astype(np.int64))
+    labels = np.asarray(labels)
+    if labels.shape != (rows,) or not rows:
+        raise Misuse(f"{len(labels)} labels for {rows} features", remedy="give one label per feature, one at least")
+    if not np.isin(labels, (0, 1)).all():
+        raise Misuse("a label is neither 0 nor 1", remedy="give 1 for COVID-19, 0 for the others")
+    return torch.from_numpy(labels.astype(np.int64))
 
 
 def _check_features(features: Tensor, backbone: backbones.Backbone) -> None:
@@ -307,3 +357,12 @@ def _check_features(features: Tensor, backbone: backbones.Backbone) -> None:
             f"features of shape {tuple(features.shape[1:])} are not those of {backbone.title}",
             remedy=f"{backbone.feature_shape} is needed",
         )
+
+
+def _stamp(head: dict[str, Tensor], metadata: dict[str, object]) -> str:
+    """The metadata as one sorted JSON value, with a SHA-256 over it and the weights."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(head):
+        digest.update(f"{name} {head[name].dtype} {tuple(head[name].shape)}\n".encode())
+        digest.update(head[name].contiguous().numpy())
+    return json.dumps({**metadata, "checksum": digest.hexdigest()}, sort_keys=True)

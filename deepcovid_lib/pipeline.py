@@ -78,7 +78,7 @@ def _snakemake(run: Run, snakefile: Path, *, jobs: int, audience: str) -> None:
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
         planned: dict[str, int] = {}
-        bar, began = None, time.monotonic()
+        bar, steps, began = None, 0, time.monotonic()
         for line in process.stdout:
             record.write(line)
             record.flush()
@@ -93,9 +93,10 @@ def _snakemake(run: Run, snakefile: Path, *, jobs: int, audience: str) -> None:
             elif done := DONE.match(line):
                 rule = _rule(done[1])
                 planned[rule] = planned.get(rule, 1) - 1
+                steps += 1
                 if bar is not None:
                     bar.update()
-                    _say(f"[{bar.n}/{bar.total}] {done[1]} {float(done[2]):.0f} s{_estimate(planned, seconds, jobs)}")
+                    _say(f"[{steps}/{total}] {done[1]} {float(done[2]):.0f} s{_estimate(planned, seconds, jobs)}")
             elif TOLD.match(line):
                 if line.startswith("deepcovid: "):
                     spoken.append(line.removeprefix("deepcovid: "))
@@ -106,7 +107,14 @@ def _snakemake(run: Run, snakefile: Path, *, jobs: int, audience: str) -> None:
             _say(f"run {run.name}: {time.monotonic() - began:.0f} s in all")
     if process.wait():
         where = log.relative_to(run.root)
-        raise Problem(spoken[0] if spoken else "the pipeline stopped", remedy=f"the log is {where}")
+        raise Problem(spoken[0] if spoken else _reason(log), remedy=f"the log is {where}")
+
+
+def _reason(log: Path) -> str:
+    """The first complaint in Snakemake's log, with the two lines that explain it."""
+    lines = log.read_text(encoding="utf-8").splitlines()
+    first = next((number for number, line in enumerate(lines) if re.search(r"(Exception|Error)\b", line)), None)
+    return " ".join(" ".join(lines[first : first + 6]).split()) if first is not None else "the pipeline stopped"
 
 
 def _rule(stage: str) -> str:

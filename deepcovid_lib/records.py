@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from deepcovid_lib import manifest, runs
 from deepcovid_lib.files import replacing, write_csv, write_json
 from deepcovid_lib.problems import Misuse
 from deepcovid_lib.runs import Run
+
+
+FINDINGS = {"covid": "COVID-19", "normal": "No Finding", "other_disease": "other", "unknown": ""}
 
 
 def folder() -> Path:
@@ -42,9 +47,11 @@ def keep(run: Run) -> Path:
     Images and patients are numbered in the order of their names, so that groups stay together and nothing else can be read.
     """
     target = folder() / run.name
-    asked = json.loads(json.dumps({"edition": run.edition_name, "settings": run.settings}))
-    asked["settings"] = {key: value for key, value in asked["settings"].items() if not key.startswith("folders")}
-    write_json(asked, target / "run.json")
+    asked = run.edition.model_dump(mode="json", exclude={"folders"})
+    settings = {key: value for key, value in run.settings.items() if not key.startswith("folders")}
+    with replacing(target / "run.yaml") as temporary:
+        told = {"edition": run.edition_name, "settings": settings, "asked": asked}
+        temporary.write_text(yaml.safe_dump(told, sort_keys=False, allow_unicode=True), encoding="utf-8")
     write_json(runs.facts_of(run), target / "facts.json")
     for source in (run.folder / "funnel.csv", run.folder / "tables" / "tab-dataset.csv"):
         if source.is_file():
@@ -58,10 +65,11 @@ def keep(run: Run) -> Path:
 
 
 def _opaque(frame: pd.DataFrame) -> pd.DataFrame:
-    opaque = frame.assign(finding="", score=frame["score"].round(6))
+    """The scores under numbered names, in an order that tells nothing."""
+    opaque = frame.assign(finding=frame["group"].map(FINDINGS))
     for column, letter in (("image_id", "i"), ("patient_id", "p")):
-        numbers = {name: f"recorded:{letter}{number:04d}" for number, name in enumerate(sorted(frame[column].unique()))}
-        opaque[column] = frame[column].map(numbers)
+        names = sorted(frame[column].unique(), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+        opaque[column] = frame[column].map({name: f"recorded:{letter}{number:04d}" for number, name in enumerate(names)})
     return opaque.sort_values("image_id")
 
 

@@ -130,6 +130,8 @@ def _stage_notebook(source: Path, target: Path, *, films: bool) -> None:
         if cell.cell_type == "markdown" and model and cell.source.startswith("# "):
             title, newline, rest = cell.source.partition("\n")
             cell.source = f"{title}: {style.MODELS[model.group(1)].label}{newline}{rest}"
+        if cell.cell_type == "markdown" and model:
+            cell.source = cell.source.replace("-MODEL`", f"-{model.group(1)}`")
         cells.append(cell)
         if cell.cell_type != "code":
             continue

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from deepcovid_lib import curation, images
+from deepcovid_lib import curation, images, tables
 from deepcovid_lib import manifest as manifests
 from deepcovid_lib.files import sha256, write_csv
-from deepcovid_lib.problems import Misuse
+from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
 from deepcovid_lib.sources import Candidates, chexpert, cohen, nih, phantom, released
 
@@ -57,7 +58,8 @@ def curate(run: Run) -> None:
 def plan(run: Run) -> pd.DataFrame:
     """Plan the split from the sources' labels alone, whether or not their images are there.
 
-    Leaves `funnel.csv` and returns the planned rows: what a run would choose if every image were at hand.
+    Leaves `funnel.csv` and `tables/tab-dataset.csv`, and returns the planned rows: what a run would choose if every
+    image were at hand.
     """
     found = candidates(run)
     if run.edition.split == "released":
@@ -65,6 +67,8 @@ def plan(run: Run) -> pd.DataFrame:
     rows = pd.concat([each.rows for each in found], ignore_index=True)
     planned = curation.plan(rows, seed=run.edition.seed, **_counts(run))
     write_csv(pd.concat([each.funnel for each in found], ignore_index=True), run.folder / "funnel.csv")
+    counted = tables.dataset(planned, copies=run.edition.copies, comparable=run.tests("counts"))
+    write_csv(counted, run.folder / "tables" / "tab-dataset.csv")
     return planned
 
 
@@ -82,6 +86,60 @@ def funnel(run: Run) -> pd.DataFrame:
     """Return how many rows every rule of the curation left."""
     manifest(run)
     return pd.read_csv(run.folder / "funnel.csv")
+
+
+def rejected(run: Run) -> pd.DataFrame:
+    """Return the files that the curation had to leave out, with the reason."""
+    manifest(run)
+    return pd.read_csv(run.folder / "rejected.csv")
+
+
+def film_policy(run: Run) -> str:
+    """Say, for `artefacts.figure`, whether a picture of the run's films shows patients."""
+    return "none" if run.edition.publish_films else "shown"
+
+
+def sample_films(run: Run) -> tuple[list[list[tuple[np.ndarray, str]]], list[str]]:
+    """Return the rows and row labels of Fig. 2: four COVID-19, four normal and eight other training films."""
+    films = manifest(run)
+    films = films[films["split"] == "train"].assign(group=lambda frame: manifests.group(frame))
+    films = films.sample(frac=1, random_state=run.edition.seed)
+    others = films[films["group"].isin(["other_disease", "unknown"])].sort_values("finding", kind="stable")
+    spread = others.iloc[np.unique(np.linspace(0, len(others) - 1, 8).round().astype(int))]
+    chosen = (films[films["group"] == "covid"].head(4), films[films["group"] == "normal"].head(4), spread.iloc[:4], spread.iloc[4:])
+    rows = [[(_square(run, film.path), film.finding.replace("|", ", ")) for film in part.itertuples()] for part in chosen if len(part)]
+    labels = [label for label, part in zip(("COVID-19", "Normal", "Other", "Other"), chosen, strict=True) if len(part)]
+    return rows, labels
+
+
+def marked_films(run: Run) -> tuple[list[np.ndarray], list[np.ndarray], list[str]]:
+    """Return three COVID-19 training films, the mask of what shows the disease, and their titles (Fig. 1).
+
+    A phantom's mask is its true opacity. For other sources a table of marks is read where the edition names one
+    (``folders.marks``: ``image_id, x, y, width, height`` in pixels of the film); without it the masks are empty.
+    """
+    films = manifest(run)
+    films = films[(films["split"] == "train") & (films["label"] == "covid")]
+    marks = _marks(run)
+    found = []
+    for film in films.itertuples():
+        pixels = images.read(film.path)
+        mask = phantom.masks(film.path)[1] if film.source == "phantom" else np.zeros(pixels.shape[:2], bool)
+        for mark in marks[marks["image_id"] == film.image_id].itertuples():
+            mask[mark.y : mark.y + mark.height, mark.x : mark.x + mark.width] = True
+        found.append((pixels, mask, f"{film.view or 'view unknown'}"))
+        if sum(mask.any() for _, mask, _ in found) == 3 or (len(found) >= 3 and marks.empty and film.source != "phantom"):
+            break
+    found = sorted(found, key=lambda item: -item[1].any())[:3]
+    return [item[0] for item in found], [item[1] for item in found], [item[2] for item in found]
+
+
+def trust(run: Run) -> str:
+    """Say in one sentence whether the run tests the paper's results."""
+    if run.tests("performance"):
+        return "Images and weights are the paper's kind, so the printed values are tested here."
+    untrained = " and untrained networks" if run.edition.weights == "random" else ""
+    return f"Not as a test of the paper: this run uses other images{untrained}, so its numbers neither confirm nor refute the printed ones."
 
 
 def extract(run: Run, model: str, *, shard: tuple[int, int] = (1, 1)) -> None:
@@ -159,6 +217,21 @@ def all_scores(run: Run) -> dict[str, pd.DataFrame]:
     return {model: scores(run, model) for model in run.edition.models}
 
 
+def _square(run: Run, path: str) -> np.ndarray:
+    return images.fit(images.read(path), preset(run))
+
+
+def _marks(run: Run) -> pd.DataFrame:
+    columns = ["image_id", "x", "y", "width", "height"]
+    if "marks" not in run.edition.folders:
+        return pd.DataFrame(columns=columns)
+    path = run.source_folder("marks")
+    try:
+        return pd.read_csv(path)[columns].astype(dict.fromkeys(columns[1:], int))
+    except (OSError, KeyError, ValueError) as fault:
+        raise Problem(f"not a table of marks ({fault})", file=path, remedy=f"it needs the columns {', '.join(columns)}") from None
+
+
 def _counts(run: Run) -> dict[str, tuple[int, int] | None]:
     split = run.edition.split
     return {
@@ -171,7 +244,8 @@ def _phantoms(run: Run, options: dict) -> Candidates:
     """Make the run's phantoms in a folder that their settings name, so that equal runs share them."""
     totals = {name: sum(sides) for name, sides in _counts(run).items()}
     asked = {**totals, "seed": run.edition.seed, **options}
-    key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+    name = {**asked, "version": phantom.version()}
+    key = hashlib.sha256(json.dumps(name, sort_keys=True).encode()).hexdigest()[:12]
     return phantom.candidates(run.cache / "phantoms" / key, **asked)
 
 

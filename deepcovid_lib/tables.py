@@ -20,11 +20,8 @@ from deepcovid_lib.problems import Problem
 
 AGREES, DIFFERS, NO_TEST = "agrees", "differs", "not a test of this value"
 TARGET = 0.975  # the sensitivity at which the paper compares the models, Section IV.E
-SPELLINGS = {"auc": "AUC", "tp": "TP", "fn": "FN", "fp": "FP", "tn": "TN", "f1": "F1"} | {
-    "clopper": "Clopper-Pearson",
-    "delong": "DeLong",
-    "wilson": "Wilson",
-}
+ACRONYMS = {name: name.upper() for name in ("auc", "tp", "fn", "fp", "tn")}
+SPELLINGS = ACRONYMS | {"clopper": "Clopper-Pearson", "delong": "DeLong", "wilson": "Wilson"}
 
 
 def heading(column: str) -> str:
@@ -327,6 +324,50 @@ def confusion_matrices(scores_by_model: Mapping[str, pd.DataFrame]) -> pd.DataFr
         row |= {"always_negative_accuracy": 1 - y_true.mean() if len(y_true) else math.nan}
         rows.append(row | _counts_of_table_vi(model))
     return pd.DataFrame(rows).astype(dict.fromkeys(metrics.Confusion._fields, "Int64"))
+
+
+def paper_versus_run(
+    manifest: pd.DataFrame,
+    scores_by_model: Mapping[str, pd.DataFrame],
+    *,
+    copies: int,
+    counts_comparable: bool,
+    performance_comparable: bool,
+) -> pd.DataFrame:
+    """Gather every value that the paper prints and the run computes.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        As in `dataset`.
+    scores_by_model : mapping of str to DataFrame
+        As in `reliability`.
+    copies : int
+        As in `dataset`.
+    counts_comparable, performance_comparable : bool
+        Whether the images, and whether images and weights, are the paper's.
+
+    Returns
+    -------
+    DataFrame
+        ``where, what, paper, run, low, high, verdict``: shares in 0 to 1; a count's bounds are the count itself.
+    """
+    rows = [
+        ("Table I", f"{row['split']}: {row['class']}", row["paper"], row["run"], row["run"], row["run"], row["verdict"])
+        for row in dataset(manifest, copies=copies, comparable=counts_comparable).to_dict("records")
+    ]
+    for model, scores in scores_by_model.items():
+        where = {"resnet18": "Table II", "resnet50": "Table III", "squeezenet": "Table IV", "densenet121": "Table V"}.get(model)
+        if where is None:
+            continue
+        for row in thresholds(scores, model, comparable=performance_comparable).to_dict("records"):
+            what = f"{model}: specificity at {100 * row['target']:.1f}% sensitivity"
+            bounds = (row["specificity"], row["specificity_low"], row["specificity_high"])
+            rows.append((where, what, row["paper_specificity"], *bounds, row["verdict"]))
+    for row in reliability(scores_by_model, comparable=performance_comparable).to_dict("records"):
+        bounds = (row["value"], row["wilson_low"], row["wilson_high"])
+        rows.append(("Table VI", f"{row['model']}: {row['quantity']}", row["paper"], *bounds, row["verdict"]))
+    return pd.DataFrame(rows, columns=["where", "what", "paper", "run", "low", "high", "verdict"])
 
 
 def _classes(scores: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

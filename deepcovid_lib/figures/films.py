@@ -130,8 +130,9 @@ def augmentation(image: np.ndarray, copies: Sequence[np.ndarray], titles: Sequen
     """
     columns = min(4, math.ceil(math.sqrt(len(copies))))
     rows = math.ceil(len(copies) / columns)
-    head = LINE * any(titles)
-    first, margin = 1.3, 1.9
+    wrapped = [textwrap.fill(title, 12, break_long_words=False) for title in titles]
+    head = LINE * max((title.count("\n") + bool(title) for title in wrapped), default=0)
+    first, margin = 1.3, 2.0
     side = (style.WIDTH - margin + GAP) / columns - GAP
     height = rows * (head + side + GAP) - GAP
     figure = Figure(figsize=(style.WIDTH, max(height, first + LINE)))
@@ -141,16 +142,18 @@ def augmentation(image: np.ndarray, copies: Sequence[np.ndarray], titles: Sequen
     for k, (copy, title) in enumerate(zip(copies, titles, strict=True)):
         row, column = divmod(k, columns)
         top = head + row * (head + side + GAP)
-        _film(figure, copy, title, left=margin + column * (side + GAP), top=top, side=side)
+        _film(figure, copy, wrapped[k], left=margin + column * (side + GAP), top=top, side=side)
         difference = np.abs(copy.astype(float) - image.astype(float)).mean()
         records.append({"copy": k + 1, "title": title, "difference": difference})
-    arrow = FancyArrowPatch((1.06, 0.5), (1.4, 0.5), transform=original.transAxes, arrowstyle="-|>", mutation_scale=14)
+    arrow = FancyArrowPatch((1.05, 0.5), (1.51, 0.5), transform=original.transAxes, arrowstyle="-|>", mutation_scale=14)
     arrow.set(color=style.muted(), linewidth=1.6, clip_on=False)
     original.add_patch(arrow)
-    original.text(1.22, 0.56, f"×{len(copies)}", transform=original.transAxes, ha="center")
+    original.text(1.26, 0.56, str(len(copies)), transform=original.transAxes, ha="center", va="bottom")
+    noun = "copy" if len(copies) == 1 else "copies"
+    original.text(1.26, 0.44, noun, transform=original.transAxes, ha="center", va="top", fontsize=style.SMALL)
     data = pd.DataFrame(records, columns=["copy", "title", "difference"])
     alt = (
-        f"One film and the {len(data)} copies made from it; a copy differs from the original by "
+        f"One film and the {len(data)} {noun} made from it, which differ from the original by "
         f"{data['difference'].min():.0f} to {data['difference'].max():.0f} of 255 grey levels on average."
     )
     return Drawing(figure, data, alt)

@@ -109,7 +109,7 @@ def patient(seed: int) -> Patient:
 def half_width(who: Patient, y: np.ndarray) -> np.ndarray:
     """Inner half-width of the rib cage at height `y`, cm; 0 above the apices."""
     descent = np.clip((y - who.apex) / (who.base - who.apex), 0, 1)
-    return who.width * (1 - (1 - descent) ** 2.6) ** 0.55
+    return who.width * (1 - (1 - descent) ** 2.6) ** 0.48
 
 
 def half_depth(who: Patient, y: np.ndarray) -> np.ndarray:
@@ -163,7 +163,7 @@ def vessels(who: Patient) -> Vessels:
             fork = rng.uniform(0.14, 0.5, (2, len(angle))) * np.array([[-1], [1]])
             angle = (angle + fork).ravel()
             dip = np.clip(dip + rng.normal(0, 0.2, (2, len(dip))), -0.7, 0.7).ravel()
-            shrink = rng.uniform(0.66, 0.88, (2, len(radius)))
+            shrink = rng.uniform(0.62, 0.85, (2, len(radius)))
             radius = (radius * shrink).ravel()
             length = (length * rng.uniform(0.7, 0.98, (2, len(length)))).ravel()
             point = np.tile(tip, (2, 1))

@@ -51,7 +51,7 @@ def _tube(
 
 def _sphere(centre: tuple, radius: float, cortex: float, marrow: float) -> tuple[np.ndarray, np.ndarray]:
     """Points and volumes of a hollow ball, spread evenly by the golden angle."""
-    count = 9000
+    count = 4500
     turn = np.arange(count) * np.pi * (3 - np.sqrt(5))
     high = (np.arange(count) + 0.5) / count * 2 - 1
     skin = np.column_stack([np.cos(turn) * np.sqrt(1 - high**2), high, np.sin(turn) * np.sqrt(1 - high**2)])
@@ -77,13 +77,14 @@ def ribs(who: Patient, taken: Pose, breaks: tuple[Break, ...] = ()) -> np.ndarra
     for side in (-1, 1):
         for rib in range(10):
             end = np.deg2rad(min(158, 166 - 3.2 * rib))
-            angle = np.linspace(0.16 + 0.2 * (rib == 0), end, 330)
+            angle = np.linspace(0.08 + 0.25 * (rib == 0), end, 270)
             curve = rib_curve(who, side, rib, angle)
             height = np.interp(angle, [0, 0.5, 1.8, end], [0.4, 0.55, 0.58, 0.68])
             broad = np.tile([0.0, 1.0, 0.0], (len(angle), 1))
             cortex = np.interp(angle, [0, 1.6, end], [CORTEX, CORTEX, 0.6 * CORTEX])
             place, amount = _tube(curve, broad, height, 0.55 * height, 1.0, 0.12)
-            cortex *= 1 - 0.45 * np.sin(angle) ** 6  # the side wall hides what it holds
+            cortex *= 1 - 0.6 * np.sin(angle) ** 6  # the side wall hides what it holds
+            cortex *= np.clip((angle - angle[0]) / 0.25, 0.1, 1) * np.clip((end - angle) / 0.25, 0, 1)
             amount *= np.concatenate([np.repeat(cortex, 18), np.repeat(cortex / CORTEX, 7)])
             for broken in breaks:
                 if (broken.side, broken.rib) == (side, rib):
@@ -113,7 +114,7 @@ def shoulders(who: Patient, taken: Pose) -> np.ndarray:
         points.append(place)
         amounts.append(amount)
 
-    top = who.apex + 3.2 + raised
+    top = who.apex + 3.9 + raised
     for side in (-1, 1):
         end = who.width + 2.6
         add(
@@ -139,14 +140,14 @@ def shoulders(who: Patient, taken: Pose) -> np.ndarray:
         add([tip, (side * (blade + 1.2), joint + 5, -7), glenoid], 0.3, 0.09, 0.25)
         add([(side * (blade - 2.6), joint + 1.0, -9), (side * (end + 1.2), joint - 2.4, -4)], 0.42, 0.06, 0.15)
         head = side * (end + 1.4)
-        place, amount = _sphere((head + 0.2 * side, joint + 0.2, -3), 2.3, 0.11, 0.07)
+        place, amount = _sphere((head + 0.2 * side, joint + 0.2, -3), 2.15, 0.07, 0.08)
         points.append(place)
         amounts.append(amount)
         add(
             [
                 (head + side * 0.3, joint + 1.8, -3),
                 (head + side * 1.4, joint + 7, -3),
-                (head + side * 2.6, joint + 17, -2),
+                (head + side * 3.6, joint + 27, -2),
             ],
             1.1,
             0.28,
@@ -164,7 +165,7 @@ def spine(who: Patient, taken: Pose) -> np.ndarray:
     phase = level - np.floor(level) - np.float32(0.5)  # 0 in the middle of a body
     span = 1.25 + 0.028 * (y - np.float32(who.apex))
     waist = span * (0.9 + 0.5 * phase**2)
-    side = np.clip(1 - (x / waist) ** 8, 0, 1) * (np.abs(x) < waist)
+    side = np.clip(1 - np.square(np.square(np.square(x / waist))), 0, 1)
     plate = np.exp(-(((np.abs(phase) - 0.40) / 0.045) ** 2))
     body = side * (np.clip((0.46 - np.abs(phase)) * 12, 0, 1) * np.float32(0.4) + plate * np.float32(0.35) + np.float32(0.5))
     pedicle = np.exp(-(((np.abs(x) - 0.72 * span) / 0.28) ** 2) - ((phase + 0.12) / 0.16) ** 2)

@@ -62,16 +62,16 @@ def develop(attenuation: np.ndarray, taken: Pose, film_seed: int) -> np.ndarray:
     rng = np.random.default_rng([film_seed, 5])
     bedside = taken.view == "AP"
     hardness = rng.uniform(0.9, 1.08)
-    share = rng.uniform(0.42, 0.75) if bedside else rng.uniform(0.25, 0.5)
+    share = rng.uniform(0.5, 0.85) if bedside else rng.uniform(0.3, 0.55)
     quanta = rng.uniform(5000, 20000) if bedside else rng.uniform(12000, 50000)
     focus = rng.uniform(0.45, 0.8) + (0.2 if bedside else 0.0)
-    black, white = rng.uniform(0.05, 0.3), rng.uniform(0.86, 1.12)
-    gamma, edge = rng.uniform(0.85, 1.3), rng.uniform(0.1, 0.7)
+    black, white = rng.uniform(0.08, 0.26), rng.uniform(0.95, 1.13)
+    gamma, edge = rng.uniform(0.9, 1.2), rng.uniform(0.15, 0.6)
     slant = rng.uniform(-0.05, 0.05, 2)
     grain = rng.standard_normal(attenuation.shape, dtype=np.float32)
 
     primary = np.exp(-np.float32(hardness) * ndimage.gaussian_filter(attenuation, focus))
-    light = primary + np.float32(share) * _scatter(primary, 1 - np.exp(-attenuation), 2.6 / taken.pixel)
+    light = primary + np.float32(share) * _scatter(primary, 1 - np.exp(-attenuation), 4.0 / taken.pixel)
     light += grain * np.sqrt(light / np.float32(quanta))
     density = -np.log(np.maximum(light, np.float32(1e-4)))
     top = np.quantile(density[::6, ::6], 0.985)
@@ -92,7 +92,7 @@ def _blur(grey: np.ndarray, reach: float) -> np.ndarray:
 def _marked(grey: np.ndarray, taken: Pose, rng: np.random.Generator) -> np.ndarray:
     """Lay a lead side marker on about two films in three, whatever they show."""
     present, side, size = rng.random() < 0.65, rng.choice(["L", "R"]), int(rng.integers(2, 4))
-    drop, inset, lean = rng.uniform(0.03, 0.16), rng.uniform(0.02, 0.08), rng.normal(0, 6)
+    drop, inset, lean = rng.uniform(0.03, 0.16), rng.uniform(0.02, 0.08), rng.normal(0, 4)
     if present:
         stamp = ndimage.rotate(text(str(side), size), lean, order=1)
         height, width = grey.shape

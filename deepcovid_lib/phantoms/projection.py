@@ -125,7 +125,7 @@ def splat(taken: Pose, points: np.ndarray, amount: np.ndarray) -> np.ndarray:
 
 
 def rods(
-    taken: Pose, start: np.ndarray, end: np.ndarray, radius: np.ndarray, *, across: int = 7, step: float = 0.1
+    taken: Pose, start: np.ndarray, end: np.ndarray, radius: np.ndarray, *, across: int = 11, step: float = 0.1
 ) -> np.ndarray:
     """Project solid round rods from `start` to `end` (n, 3) with `radius` (n,): cm of matter on each ray."""
     direction = end - start

@@ -76,17 +76,18 @@ def _heart(who: Patient, taken: Pose, shape: Shape) -> np.ndarray:
     low = 0.35 * taken.breath
     axis = who.axis - (0.16 if taken.view == "AP" else 0.0)
     centre = (1.9 + 0.9 * (size - 1) * 4, 7.3 + low - 1.2 * (size - 1))
-    left = 12.5 * _ball(x, y, centre, (7.0 * size, 4.9 * size), axis) ** 0.75
-    right = 11.0 * _ball(x, y, (-0.9, 6.8 + low), (3.3 * size, 5.2 * size)) ** 0.75
+    left = 15.0 * _ball(x, y, centre, (7.0 * size, 4.9 * size), axis) ** 0.6
+    right = 14.0 * _ball(x, y, (-0.9, 6.8 + low), (3.3 * size, 5.2 * size)) ** 0.6
     trunk = 9.0 * _ball(x, y, (1.5, 2.4), (2.5 * size, 4.2)) ** 0.8
-    hila = 3.5 * np.maximum(_ball(x, y, (-3.0, 1.6), (1.3, 2.3), 0.35), _ball(x, y, (3.2, 0.6), (1.3, 1.8), -0.35))
+    hila = 3.2 * np.maximum(_ball(x, y, (-3.0, 1.8), (1.2, 2.6), 0.3), 0.8 * _ball(x, y, (3.0, 0.9), (1.3, 2.2), -0.3))
+    window = 6.0 * _capsule(x, y, (0.4, -4.5), (1.2, 5.0), 2.4)
     wide = who.pedicle * shape.pedicle * lying
     cava = 8.0 * _capsule(x, y, (-0.7, -6.5), (-0.9, 3.5), 2.0 * wide)
     arch = who.aorta * shape.aorta * lying
     knob = 8.0 * _ball(x, y, (0.9 + 0.6 * arch, -2.7), (2.0 * arch, 1.9 * arch))
     bx, by = plane(taken, -5.0)
     descending = 3.0 * _capsule(bx, by, (1.1 + 0.9 * arch, -2.0), (0.7 + 0.4 * arch, 14), 1.25 * arch)
-    return np.maximum.reduce([left, right, trunk, cava, knob, hila]) + descending
+    return np.maximum.reduce([left, right, trunk, cava, knob, hila, window]) + descending
 
 
 def _pedicle(who: Patient, taken: Pose, shape: Shape, cage: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -95,7 +96,9 @@ def _pedicle(who: Patient, taken: Pose, shape: Shape, cage: np.ndarray, x: np.nd
     wide = who.pedicle * shape.pedicle * (1.08 if taken.view == "AP" else 1.0)
     span = span * (1 + np.float32(wide - 1) * np.clip(-y / 3, 0, 1))
     span += np.float32(2.2) * np.exp(np.minimum((who.apex - y) * np.float32(0.9), 0))
-    return cage * np.sqrt(np.clip(1 - (x / span) ** 6, 0, None))
+    across = np.square(x / span)
+    front = np.interp(y, [-1, 3], [1.0, 0.88]).astype(np.float32)
+    return cage * front * np.sqrt(np.clip(1 - across * across * across, 0, None))
 
 
 def _body(who: Patient, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -125,7 +128,7 @@ def _body(who: Patient, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         for side in (-1, 1):
             low = 6.6 + 0.4 * who.breast
             fold = np.clip((y - np.float32(low - 4.5)) / 5, 0, 1)
-            total += who.breast * fold * _ball(x, y, (side * 0.56 * who.width, low), (5.6, 4.9))
+            total += 0.85 * who.breast * fold * _ball(x, y, (side * 0.56 * who.width, low), (5.7, 5.0)) ** 1.4
     return total
 
 
@@ -154,13 +157,13 @@ def tissue(who: Patient, taken: Pose, shape: Shape = Shape()) -> Tissue:
     beside = np.clip((lateral - 0.42) / 0.58, 0, None) ** 2.4 * np.float32(5.0 * flat)
     inner = np.clip(0.42 - lateral, 0, None) ** 2 * np.float32(7)
     floor = dome + beside + inner - y
-    under = np.clip(-floor / np.float32(5.5), 0, 1)
-    filled = np.float32(0.95) * np.sqrt(np.clip(1 - (1 - under) ** 2, 0, None)) + np.clip(-floor / 150, 0, np.float32(0.05))
+    under = np.clip(-floor / np.float32(4.5), 0, 1)
+    filled = np.float32(0.95) * np.clip(1 - (1 - under) ** 2, 0, None) ** np.float32(0.4) + np.clip(-floor / 150, 0, np.float32(0.05))
     middle = np.minimum(np.maximum(_pedicle(who, taken, shape, cage, x, y), _heart(who, taken, shape)), cage)
-    lung = np.clip(cage * (1 - filled) - middle, 0, None)
+    lung = np.clip(cage - np.maximum(cage * filled, middle), 0, None)
     gut = 2.2 * _capsule(x, y, (0.0, -30), (0.15, -0.6), 0.85)
-    gut = np.maximum(gut, 1.0 * _capsule(x, y, (0.0, -0.8), (-3.0, 1.6), 0.6))
-    gut = np.maximum(gut, 0.9 * _capsule(x, y, (0.2, -0.8), (3.6, 1.8), 0.5))
+    gut = np.maximum(gut, 1.5 * _capsule(x, y, (0.0, -0.8), (-3.0, 1.6), 0.65))
+    gut = np.maximum(gut, 1.3 * _capsule(x, y, (0.2, -0.8), (3.6, 1.8), 0.55))
     if who.gas:
         bubble = _ball(x, y, (5.6, left + 0.8 + 0.7 * who.gas), (1.7 * who.gas, 0.8 * who.gas), 0.15)
         level = np.clip((left + 1.1 + 0.6 * who.gas - y) / 0.3, 0, 1) if taken.view == "PA" else 0.5

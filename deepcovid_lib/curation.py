@@ -1,0 +1,241 @@
+"""Choosing the images: what is at hand, the patient-disjoint split, the check of every file (Section II, Table I)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from deepcovid_lib import images
+from deepcovid_lib.files import sha256
+from deepcovid_lib.problems import Problem
+from deepcovid_lib.progress import track
+from deepcovid_lib.sources import FUNNEL_COLUMNS, NORMAL, Candidates
+
+Sides = tuple[int, int]
+SIDES = ("train", "test")
+TRIES = 200
+READERS = 4
+
+
+class Curated(NamedTuple):
+    """What a curation chose, how it got there, and what it had to leave out.
+
+    Attributes
+    ----------
+    manifest : DataFrame
+        The chosen images, sorted by ``image_id``, with ``sha256`` and ``split``.
+    funnel : DataFrame
+        The rows left after every rule, the sources' own and those of this module.
+    rejected : DataFrame
+        ``image_id, path, reason`` of files that are missing or cannot be read.
+    overlap : DataFrame
+        ``patient_id`` and images of patients on both sides; only a source that brings its own split can have any.
+    """
+
+    manifest: pd.DataFrame
+    funnel: pd.DataFrame
+    rejected: pd.DataFrame
+    overlap: pd.DataFrame
+
+
+def present(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Part the rows into those whose file is there and a list of those missing.
+
+    Returns
+    -------
+    (DataFrame, DataFrame)
+        The rows with a file, and ``image_id, path, reason`` of the others.
+    """
+    there = np.fromiter((Path(path).is_file() for path in rows["path"]), bool, len(rows))
+    missing = rows.loc[~there, ["image_id", "path"]].assign(reason="the file is missing")
+    return rows[there], missing
+
+
+def plan(
+    rows: pd.DataFrame, *, covid: Sides, normal: Sides | None = None, each_other: Sides | None = None, seed: int
+) -> pd.DataFrame:
+    """Choose images for training and test, no patient on both sides.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        ``image_id, patient_id, label, finding`` and more; the order of the rows does not matter.
+    covid, normal, each_other : (int, int)
+        Images for training and test of COVID-19, of "No Finding" and of each other finding. None takes every image
+        of the class and halves its patients.
+    seed : int
+        Fixes the draw.
+
+    Returns
+    -------
+    DataFrame
+        The chosen rows with ``split``, sorted by ``image_id``.
+
+    Raises
+    ------
+    Problem
+        Naming the class, and how many images are needed and at hand.
+
+    References
+    ----------
+    Section II of the paper: 31 and 40 COVID-19 images; 700 and 1,700 of no finding; 100 and 100 of each other one.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"image_id": list("abcd"), "patient_id": list("ppqr"),
+    ...                      "label": ["covid"] * 3 + ["non_covid"], "finding": ["COVID-19"] * 3 + ["No Finding"]})
+    >>> plan(rows.head(3), covid=(2, 1), seed=0)[["image_id", "split"]].values.tolist()
+    [['a', 'train'], ['b', 'train'], ['c', 'test']]
+    """
+    rows = rows.sort_values("image_id", ignore_index=True)
+    classes = _classes(rows, covid, normal, each_other)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(rows))
+    counted = sorted((item for item in classes if item[2] is not None), key=lambda item: (item[0] != "covid", len(item[1])))
+    sides: dict[str, str] = {}
+    chosen = pd.Series("", index=rows.index)
+    for name, members, (train, test) in counted:
+        shuffled = order[np.isin(order, members)]
+        drawn = _draw(rows, shuffled, {"train": train, "test": test}, sides, rng)
+        if drawn is None:
+            raise Problem(
+                f"class '{name}' has {len(members)} images, not enough to put {train} in training and {test} in test "
+                "with no patient on both sides",
+                remedy="obtain more images or ask for fewer (split in the edition)",
+            )
+        for position, side in drawn.items():
+            chosen[position] = side
+            sides[rows.at[position, "patient_id"]] = side
+    for _, members, _ in (item for item in classes if item[2] is None):
+        patients = rows.loc[order[np.isin(order, members)], "patient_id"].drop_duplicates()
+        free = patients[~patients.isin(sides)].tolist()
+        sides |= {patient: SIDES[number % 2] for number, patient in enumerate(free)}
+        chosen[members] = rows.loc[members, "patient_id"].map(sides)
+    return rows.assign(split=chosen)[chosen != ""].reset_index(drop=True)
+
+
+def verify(planned: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Decode every planned file and add its hash.
+
+    Returns
+    -------
+    (DataFrame, DataFrame)
+        The readable rows with ``sha256``, and ``image_id, path, reason`` of the unreadable ones.
+    """
+
+    def look(path: str) -> tuple[str, str]:
+        try:
+            images.read(path)
+            return sha256(path), ""
+        except (Problem, OSError) as fault:
+            return "", str(fault)
+
+    with ThreadPoolExecutor(READERS) as pool:
+        seen = list(track(pool.map(look, planned["path"]), label="check the films", total=len(planned)))
+    digests = pd.Series([digest for digest, _ in seen], index=planned.index, dtype=object)
+    reasons = pd.Series([reason for _, reason in seen], index=planned.index, dtype=object)
+    bad = digests == ""
+    unreadable = planned.loc[bad, ["image_id", "path"]].assign(reason=reasons[bad])
+    return planned.assign(sha256=digests)[~bad], unreadable
+
+
+def curate(
+    found: Sequence[Candidates],
+    *,
+    covid: Sides | None = None,
+    normal: Sides | None = None,
+    each_other: Sides | None = None,
+    seed: int,
+) -> Curated:
+    """Choose images from what the sources offer, leaving out files that are missing or cannot be read.
+
+    Parameters
+    ----------
+    found : sequence of Candidates
+    covid, normal, each_other, seed
+        As in `plan`; all left out where the source brings its own split.
+
+    Raises
+    ------
+    Problem
+        If a class falls short, a label has no image, or a patient stands on both sides of a planned split.
+    """
+    rows = pd.concat([each.rows for each in found], ignore_index=True)
+    for label in ("covid", "non_covid"):
+        if not (rows["label"] == label).any():
+            raise Problem(f"the sources offer no image labelled {label}", remedy="check the folders of the edition")
+    rows, missing = present(rows)
+    rejected = [missing]
+    funnel = [*(each.funnel for each in found), _step("all", 1, "file at hand", rows)]
+    while True:
+        planned = rows if "split" in rows else plan(rows, covid=covid, normal=normal, each_other=each_other, seed=seed)
+        readable, unreadable = verify(planned)
+        rejected.append(unreadable)
+        if unreadable.empty:
+            break
+        rows = rows[~rows["image_id"].isin(unreadable["image_id"])]
+    manifest = readable.sort_values("image_id", ignore_index=True)
+    funnel += [_step("all", 2, "readable, as far as chosen", rows)]
+    funnel += [_step("all", 3 + number, f"chosen for {side}", manifest[manifest["split"] == side]) for number, side in enumerate(SIDES)]
+    overlap = both_sides(manifest)
+    if len(overlap) and "split" not in found[0].rows:
+        raise Problem(f"patient {overlap['patient_id'].iloc[0]} stands on both sides", remedy="report this: a plan must not do that")
+    return Curated(manifest, pd.concat(funnel, ignore_index=True), pd.concat(rejected, ignore_index=True), overlap)
+
+
+def both_sides(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return ``patient_id, train, test`` (images) of the patients that stand on both sides."""
+    counts = pd.crosstab(rows["patient_id"], rows["split"]).reindex(columns=list(SIDES), fill_value=0)
+    return counts[(counts > 0).all(axis=1)].reset_index().rename_axis(columns=None)
+
+
+def _classes(rows: pd.DataFrame, covid: Sides, normal: Sides | None, each_other: Sides | None) -> list:
+    """Name, positions and counts of every class; findings without counts are halved together."""
+    positive = rows["label"] == "covid"
+    healthy = ~positive & (rows["finding"] == NORMAL)
+    classes = [("covid", np.flatnonzero(positive), covid), (NORMAL, np.flatnonzero(healthy), normal)]
+    others = ~positive & ~healthy
+    if each_other is None:
+        classes.append(("other findings", np.flatnonzero(others), None))
+    else:
+        classes += [(name, group.to_numpy(), each_other) for name, group in rows.index[others].groupby(rows.loc[others, "finding"]).items()]
+    return [item for item in classes if len(item[1]) or item[2] is not None]
+
+
+def _draw(rows: pd.DataFrame, shuffled: np.ndarray, need: dict[str, int], sides: dict[str, str], rng: np.random.Generator) -> dict[int, str] | None:
+    """Positions with their side, exactly as many as needed; whole patients to one side, their images in turn.
+
+    A patient already on a side stays there. Patients are taken in a drawn order to the side that lacks most; where
+    that ends with too few, another order is tried.
+    """
+    patients: dict[str, list[int]] = {}
+    for position in shuffled:
+        patients.setdefault(rows.at[position, "patient_id"], []).append(position)
+    exact = sum(need.values()) == len(shuffled)
+    names = list(patients)
+    for attempt in range(TRIES):
+        if attempt:
+            names = [names[index] for index in rng.permutation(len(names))]
+        if exact and attempt:
+            names.sort(key=lambda name: -len(patients[name]))  # large patients first: small ones fill the gaps
+        left, drawn = dict(need), {}
+        for name in sorted(names, key=lambda name: name not in sides):
+            own = patients[name]
+            options = [sides[name]] if name in sides else sorted(SIDES, key=lambda side: -left[side] / need[side])
+            whole = [side for side in options if left[side] >= len(own)]
+            side = (whole or options)[0]
+            taken = own if whole else ([] if exact else own[: left[side]])
+            drawn |= dict.fromkeys(taken, side)
+            left[side] -= len(taken)
+        if not any(left.values()):
+            return drawn
+    return None
+
+
+def _step(source: str, step: int, rule: str, rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame([(source, step, rule, len(rows), rows["patient_id"].nunique())], columns=list(FUNNEL_COLUMNS))
