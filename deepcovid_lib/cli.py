@@ -108,10 +108,8 @@ def _curate(asked: argparse.Namespace) -> None:
     from deepcovid_lib import stages
 
     run = _run(asked)
-    if asked.basis == "labels":
-        stages.plan(run)
-    else:
-        stages.manifest(run)
+    with runs.timed(run, "curate" if asked.basis == "files" else "plan"):
+        stages.manifest(run) if asked.basis == "files" else stages.plan(run)
     print((run.folder / "funnel.csv").read_text(encoding="utf-8"), end="")
     print(f"in {run.folder}", file=sys.stderr)
 

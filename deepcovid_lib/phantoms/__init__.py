@@ -18,7 +18,7 @@ from deepcovid_lib.phantoms.cues import pa_share, plant
 from deepcovid_lib.phantoms.exposure import develop
 from deepcovid_lib.phantoms.projection import Pose, cloud, pose
 from deepcovid_lib.phantoms.signs import SIGNS, Case, Change
-from deepcovid_lib.phantoms.tissue import AIRLESS, Shape, Tissue, tissue, vasculature
+from deepcovid_lib.phantoms.tissue import AIRLESS, UNCHANGED, Tissue, tissue, vasculature
 
 __all__ = ["FINDINGS", "Film", "film", "pa_share", "patient", "severity"]
 
@@ -141,7 +141,7 @@ class _Layers(NamedTuple):
 
 def _layers(who: Patient, taken: Pose, change: Change, known: _Layers | None = None) -> _Layers:
     """Project the organs, taking over from the `known` layers what the change leaves alone."""
-    same_shape = known is not None and change.shape == Shape()
+    same_shape = known is not None and change.shape == UNCHANGED
     soft = known.tissue if same_shape else tissue(who, taken, change.shape)
     vessels = known.vessels if known and change.swollen == 1 else vasculature(who, taken, change.swollen)
     if known and not change.breaks:

@@ -91,8 +91,9 @@ def ribs(who: Patient, taken: Pose, breaks: tuple[Break, ...] = ()) -> np.ndarra
                     turned = np.concatenate([np.repeat(angle, 18), np.repeat(angle, 7)])
                     beyond = turned > broken.angle
                     place[beyond] += [0.25 * side * broken.shift, broken.shift, 0]
-                    amount[np.abs(turned - broken.angle) < 0.018 + 0.012 * broken.shift] = 0
-                    amount[np.abs(np.abs(turned - broken.angle) - 0.05) < 0.02] *= 1.6
+                    away = np.abs(turned - broken.angle)
+                    amount[(away > 0.03) & (away < 0.09)] *= 2.4
+                    amount[away < 0.03] = 0
             points.append(place)
             amounts.append(amount)
     return splat(taken, np.concatenate(points), np.concatenate(amounts))
@@ -136,7 +137,12 @@ def shoulders(who: Patient, taken: Pose) -> np.ndarray:
         sheet = np.outer(1 - u - v, tip) + np.outer(u, corner) + np.outer(v, glenoid)
         points.append(sheet)
         amounts.append(np.full(len(u), 45 * 0.06 / len(u)))
-        add([corner, (side * (blade - 3.2), joint + 3, -8.3), (side * (blade - 2.2), joint + 8, -8.3), tip], 0.16, 0.06, 0.2)
+        add(
+            [corner, (side * (blade - 3.2), joint + 3, -8.3), (side * (blade - 2.2), joint + 8, -8.3), tip],
+            0.16,
+            0.06,
+            0.2,
+        )
         add([tip, (side * (blade + 1.2), joint + 5, -7), glenoid], 0.3, 0.09, 0.25)
         add([(side * (blade - 2.6), joint + 1.0, -9), (side * (end + 1.2), joint - 2.4, -4)], 0.42, 0.06, 0.15)
         head = side * (end + 1.4)
@@ -167,7 +173,9 @@ def spine(who: Patient, taken: Pose) -> np.ndarray:
     waist = span * (0.9 + 0.5 * phase**2)
     side = np.clip(1 - np.square(np.square(np.square(x / waist))), 0, 1)
     plate = np.exp(-(((np.abs(phase) - 0.40) / 0.045) ** 2))
-    body = side * (np.clip((0.46 - np.abs(phase)) * 12, 0, 1) * np.float32(0.4) + plate * np.float32(0.35) + np.float32(0.5))
+    body = side * (
+        np.clip((0.46 - np.abs(phase)) * 12, 0, 1) * np.float32(0.4) + plate * np.float32(0.35) + np.float32(0.5)
+    )
     pedicle = np.exp(-(((np.abs(x) - 0.72 * span) / 0.28) ** 2) - ((phase + 0.12) / 0.16) ** 2)
     process = np.exp(-((x / 0.3) ** 2) - ((phase - 0.28) / 0.3) ** 2)
     reach = np.clip((np.abs(x) - waist) / 1.6, 0, 1)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
+from scipy.interpolate import CubicSpline
 
 from deepcovid_lib.phantoms.anatomy import Patient
 
@@ -145,8 +146,6 @@ def rods(
 
 def line(points: list[tuple[float, float, float]], count: int = 60) -> np.ndarray:
     """A smooth curve of `count` points through a few given ones: (count, 3)."""
-    from scipy.interpolate import CubicSpline
-
     knots = np.asarray(points, float)
     reach = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))])
     return CubicSpline(reach, knots, bc_type="natural")(np.linspace(0, reach[-1], count))

@@ -1,4 +1,4 @@
-"""What each finding does to a thorax: CheXpert's thirteen and COVID-19, each growing with a severity between 0 and 1."""
+"""What each finding does to a thorax: CheXpert's thirteen and COVID-19, each growing with severity, 0 to 1."""
 
 from __future__ import annotations
 
@@ -180,7 +180,9 @@ def edema(case: Case) -> Change:
     side, height = rng.choice([-1, 1], count), rng.uniform(2, case.who.base + 3, count)
     outer = side * half_width(case.who, height)
     start = np.column_stack([0.97 * outer, height, np.zeros(count)])
-    end = np.column_stack([outer - side * rng.uniform(1.0, 1.9, count), height + rng.normal(0, 0.15, count), start[:, 2]])
+    end = np.column_stack(
+        [outer - side * rng.uniform(1.0, 1.9, count), height + rng.normal(0, 0.15, count), start[:, 2]]
+    )
     septa = rods(case.taken, start, end, np.full(count, 0.11)) * (3 + 5 * grade)
     return Change(
         Shape(heart=1.02 + 0.14 * grade, pedicle=1.02 + 0.15 * grade),
@@ -231,9 +233,7 @@ def pneumothorax(case: Case) -> Change:
     inward = np.minimum((1 - t.lateral) * half_width(case.who, t.y), 0.8 * (t.y - np.float32(case.who.apex)))
     beyond = _step(gap - inward, -0.05, 0.12) * side
     line = np.exp(-(((gap - inward) / 0.11) ** 2)) * side * t.lungs
-    return Change(
-        fill=(0.04 + 0.2 * grade) * side * (1 - beyond), empty=beyond.astype(np.float32), soft=0.9 * line
-    )
+    return Change(fill=(0.04 + 0.2 * grade) * side * (1 - beyond), empty=beyond.astype(np.float32), soft=0.9 * line)
 
 
 def effusion(case: Case) -> Change:
@@ -254,7 +254,9 @@ def pleural_other(case: Case) -> Change:
     side, centre = _side(case, int(rng.choice([-1, 1]))), rng.uniform(0.45, 0.8)
     thick = (0.5 + 1.1 * grade) * np.exp(-(((height - centre) / 0.22) ** 2)) * (1 + 0.25 * cloud(rng, t.x, t.y, 1.5))
     wall = _step(thick - (1 - t.lateral) * half_width(case.who, t.y), 0, 0.15) * side
-    cap = _step((0.5 + 0.9 * grade) - (t.y - np.float32(case.who.apex)) + 0.4 * t.lateral, 0, 0.5) * (rng.random() < 0.6)
+    cap = _step((0.5 + 0.9 * grade) - (t.y - np.float32(case.who.apex)) + 0.4 * t.lateral, 0, 0.5) * (
+        rng.random() < 0.6
+    )
     spots = cloud(rng, t.x, t.y, 1.6) + cloud(rng, t.x, t.y, 0.7) * 0.5
     plaque = _step(spots, 1.3, 1.8) * _step(height, 0.4, 0.6) * t.lungs * side
     return Change(

@@ -25,6 +25,9 @@ class Shape(NamedTuple):
     left: float = 0.0
 
 
+UNCHANGED = Shape()
+
+
 class Tissue(NamedTuple):
     """Maps of the film's shape, float32 unless said otherwise.
 
@@ -132,7 +135,7 @@ def _body(who: Patient, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return total
 
 
-def tissue(who: Patient, taken: Pose, shape: Shape = Shape()) -> Tissue:
+def tissue(who: Patient, taken: Pose, shape: Shape = UNCHANGED) -> Tissue:
     """Project a patient's soft tissue.
 
     Parameters
@@ -158,7 +161,9 @@ def tissue(who: Patient, taken: Pose, shape: Shape = Shape()) -> Tissue:
     inner = np.clip(0.42 - lateral, 0, None) ** 2 * np.float32(7)
     floor = dome + beside + inner - y
     under = np.clip(-floor / np.float32(4.5), 0, 1)
-    filled = np.float32(0.95) * np.clip(1 - (1 - under) ** 2, 0, None) ** np.float32(0.4) + np.clip(-floor / 150, 0, np.float32(0.05))
+    filled = np.float32(0.95) * np.clip(1 - (1 - under) ** 2, 0, None) ** np.float32(0.4) + np.clip(
+        -floor / 150, 0, np.float32(0.05)
+    )
     middle = np.minimum(np.maximum(_pedicle(who, taken, shape, cage, x, y), _heart(who, taken, shape)), cage)
     lung = np.clip(cage - np.maximum(cage * filled, middle), 0, None)
     gut = 2.2 * _capsule(x, y, (0.0, -30), (0.15, -0.6), 0.85)

@@ -1,0 +1,56 @@
+"""Artefacts: figures, tables and values as files with their records."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from deepcovid_lib import artefacts, figures, runs
+from deepcovid_lib.problems import Problem
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
+    return runs.begin("tiny")
+
+
+def draw():
+    history = pd.DataFrame({"epoch": [1, 2], "loss": [0.7, 0.6], "accuracy": [0.5, 0.8]})
+    return figures.training({"resnet18": history})
+
+
+def test_a_figure_leaves_every_format_and_the_same_bytes_twice(run):
+    artefacts.figure(run, "fig-training-resnet18", draw, caption="Loss.")
+    folder = run.folder / "figures"
+    kinds = {path.name.removeprefix("fig-training-resnet18") for path in folder.iterdir()}
+    assert kinds == {".svg", "-dark.svg", ".png", ".pdf", ".csv", ".json"}
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    artefacts.figure(run, "fig-training-resnet18", draw, caption="Loss.")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_the_papers_number_goes_with_its_artefact(run):
+    artefacts.figure(run, "fig-roc", draw, caption="x")
+    assert "10" in json.loads((run.folder / "figures" / "fig-roc.json").read_text())["number"]
+
+
+def test_a_table_keeps_its_numbers_and_shows_them_rounded(run):
+    frame = pd.DataFrame({"model": ["resnet18"], "sensitivity": [39 / 40], "auc": [float("nan")], "films": [3000]})
+    headings = {"model": "model", "sensitivity": "sensitivity %", "auc": "AUC", "films": "films"}
+    shown = artefacts.table(run, "tab-x", frame, caption="x", headings=headings)
+    record = json.loads((run.folder / "tables" / "tab-x.json").read_text())
+    assert record["headings"] == ["model", "sensitivity", "AUC", "films"]
+    assert record["cells"] == [["resnet18", "97.5%", "–", "3,000"]]
+    assert pd.read_csv(run.folder / "tables" / "tab-x.csv")["sensitivity"].item() == 0.975
+    assert shown._repr_mimebundle_()[1] == {"deepcovid": {"slug": "tab-x"}}
+    with pytest.raises(Problem, match="no column 'none'"):
+        artefacts.table(run, "tab-x", frame, caption="x", headings={"none": "none"})
+
+
+def test_values_are_quoted_and_a_key_kept_twice_is_refused(run):
+    artefacts.values(run, "one", {"a": 1})
+    assert artefacts.quoted(run.folder) == {"a": "1"}
+    artefacts.values(run, "two", {"a": 2})
+    with pytest.raises(Problem, match="'a' is kept twice"):
+        artefacts.quoted(run.folder)

@@ -1,0 +1,227 @@
+"""Synthetic radiographs: equal from equal seeds, true to their masks, and chest films in the large."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from deepcovid_lib import phantoms
+from deepcovid_lib.phantoms import cues
+
+SIGNS = [finding for finding in phantoms.FINDINGS if finding != "No Finding"]
+LUNG_FILLING = ["COVID-19", "Pneumonia", "Lung Opacity", "Consolidation", "Lung Lesion"]
+
+
+def grey(film):
+    return film.image.astype(float)
+
+
+def pair(finding, *, patient=31, film=77, view="PA", grade=0.6):
+    """The same film of the same patient, with and without a finding."""
+    ill = phantoms.film(patient, film, finding=finding, view=view, grade=grade)
+    return ill, phantoms.film(patient, film, finding="No Finding", view=view, grade=0.0)
+
+
+def test_the_findings_are_those_of_chexpert_and_covid_19():
+    assert set(phantoms.FINDINGS) == {
+        "COVID-19",
+        "No Finding",
+        "Enlarged Cardiomediastinum",
+        "Cardiomegaly",
+        "Lung Opacity",
+        "Lung Lesion",
+        "Edema",
+        "Consolidation",
+        "Pneumonia",
+        "Atelectasis",
+        "Pneumothorax",
+        "Pleural Effusion",
+        "Pleural Other",
+        "Fracture",
+        "Support Devices",
+    }
+
+
+def test_equal_seeds_give_equal_pixels_in_another_process():
+    code = (
+        "import hashlib; from deepcovid_lib import phantoms;"
+        "f = phantoms.film(3, 4, finding='Edema', view='AP');"
+        "print(hashlib.sha256(f.image.tobytes() + f.opacity.tobytes() + f.lungs.tobytes()).hexdigest())"
+    )
+    digests = {subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout for _ in range(2)}
+    np.random.seed(0)  # noqa: NPY002  a global seed changes nothing
+    film = phantoms.film(3, 4, finding="Edema", view="AP")
+    import hashlib
+
+    here = hashlib.sha256(film.image.tobytes() + film.opacity.tobytes() + film.lungs.tobytes()).hexdigest()
+    assert digests == {f"{here}\n".encode()} or {digest.strip() for digest in digests} == {here.encode()}
+
+
+def test_films_of_one_patient_share_age_and_sex_but_not_pixels():
+    first, second = (phantoms.film(5, seed, finding="No Finding", view="PA") for seed in (1, 2))
+    assert (first.age, first.sex) == (second.age, second.sex)
+    assert first.image.shape != second.image.shape or (first.image != second.image).any()
+
+
+@pytest.mark.parametrize("view", ["PA", "AP"])
+def test_a_normal_film_looks_like_a_chest_film_in_the_large(view):
+    for seed in range(4):
+        film = phantoms.film(seed, seed + 40, finding="No Finding", view=view)
+        height, width = film.lungs.shape
+        assert 320 <= height <= 400
+        assert 0.84 <= width / height <= 1.16
+        assert film.image.dtype == np.uint8
+        assert not film.opacity.any()
+        middle = slice(int(0.42 * width), int(0.58 * width))
+        low = film.image[-height // 10 :, middle].mean()
+        in_lungs = film.image[film.lungs].mean()
+        assert low > in_lungs + 40  # white abdomen, dark lungs
+        heart = film.image[int(0.55 * height) : int(0.68 * height), middle].mean()
+        assert heart > in_lungs + 20
+        rows, columns = np.nonzero(film.lungs)
+        assert (columns < width / 2).any()
+        assert (columns > width / 2).any()
+        assert 0.15 < film.lungs.mean() < 0.45
+
+
+def test_the_heart_points_to_the_right_of_the_image():
+    wider = 0
+    for seed in range(6):
+        lungs = phantoms.film(seed, seed, finding="No Finding", view="PA").lungs
+        wider += lungs[:, : lungs.shape[1] // 2].sum() > lungs[:, lungs.shape[1] // 2 :].sum()
+    assert wider == 6
+
+
+def test_an_ap_film_enlarges_the_heart():
+    def heart_share(view):
+        shares = []
+        for seed in range(4):
+            large, normal = pair("Cardiomegaly", patient=seed, film=seed, view=view)
+            rows = normal.lungs.any(1).nonzero()[0]
+            row = normal.lungs[rows[int(0.62 * len(rows))]].nonzero()[0]
+            gap = np.diff(row).max()
+            shares.append(gap / np.ptp(row))
+        return np.mean(shares)
+
+    assert heart_share("AP") > heart_share("PA")
+
+
+@pytest.mark.parametrize("finding", SIGNS)
+def test_a_finding_changes_the_film_inside_its_mask_more_than_outside(finding):
+    ill, well = pair(finding)
+    assert (ill.lungs == well.lungs).all()
+    assert ill.opacity.any()
+    change = np.abs(grey(ill) - grey(well))
+    assert change[ill.opacity].mean() > 3 * change[~ill.opacity].mean()
+
+
+@pytest.mark.parametrize("finding", SIGNS)
+def test_a_finding_grows_with_its_severity(finding):
+    sizes = []
+    for grade in (0.1, 0.9):
+        ill, well = pair(finding, patient=12, film=9, grade=grade)
+        sizes.append(np.abs(grey(ill) - grey(well))[ill.lungs | ill.opacity].mean())
+    assert sizes[1] > sizes[0] > 0
+
+
+def test_covid_19_is_bilateral_peripheral_and_in_the_lungs():
+    for seed in range(5):
+        film = phantoms.film(seed, seed, finding="COVID-19", view="PA", grade=0.6)
+        opacity, (height, width) = film.opacity, film.lungs.shape
+        assert (opacity & film.lungs).sum() > 0.85 * opacity.sum()
+        left, right = opacity[:, : width // 2].sum(), opacity[:, width // 2 :].sum()
+        assert min(left, right) > 0.1 * max(left, right)
+        columns = np.arange(width)
+        outer = []
+        for side in (film.lungs[:, : width // 2], film.lungs[:, width // 2 :][:, ::-1]):
+            depth = np.cumsum(side, axis=1) / np.maximum(side.sum(1, keepdims=True), 1)
+            outer.append(depth)
+        depth = np.concatenate([outer[0], outer[1][:, ::-1]], axis=1)
+        inside = opacity & film.lungs
+        assert np.median(depth[inside]) < 0.55
+        assert columns[inside.any(0)].size > width / 6
+
+
+@pytest.mark.parametrize("finding", LUNG_FILLING)
+def test_filled_lung_is_brighter(finding):
+    ill, well = pair(finding)
+    assert (grey(ill) - grey(well))[ill.opacity].mean() > 4
+
+
+def test_a_pneumothorax_darkens_the_edge_of_a_lung():
+    ill, well = pair("Pneumothorax", grade=0.7)
+    change = grey(ill) - grey(well)
+    assert np.percentile(change[ill.lungs], 5) < -15
+
+
+def test_an_effusion_brightens_a_costophrenic_angle():
+    ill, well = pair("Pleural Effusion", grade=0.7)
+    half = ill.lungs.shape[1] // 2
+    change = grey(ill) - grey(well)
+    brightest = []
+    for side in (slice(0, half), slice(half, None)):
+        rows, columns = np.nonzero(well.lungs[:, side])
+        angle = rows > np.percentile(rows, 93)
+        brightest.append(change[:, side][rows[angle], columns[angle]].mean())
+    assert max(brightest) > 20
+
+
+def test_mild_covid_19_is_fainter_than_a_severe_one():
+    mild, well = pair("COVID-19", grade=0.0)
+    severe, _ = pair("COVID-19", grade=1.0)
+    faint, strong = ((grey(film) - grey(well))[film.lungs].mean() for film in (mild, severe))
+    assert faint < 0.25 * strong
+
+
+def test_severity_lies_between_0_and_1_and_varies():
+    drawn = np.array([phantoms.severity(seed, "COVID-19") for seed in range(200)])
+    assert drawn.min() >= 0
+    assert drawn.max() <= 1
+    assert drawn.min() < 0.15
+    assert drawn.max() > 0.85
+    assert phantoms.severity(3, "No Finding") == 0
+
+
+def test_a_shortcut_marks_covid_19_films_only():
+    marked = phantoms.film(1, 2, finding="COVID-19", view="PA", shortcut=1.0)
+    assert marked.image.ndim == 3
+    assert not marked.image[-8:].any()
+    assert not (marked.lungs[-8:].any() or marked.opacity[-8:].any())
+    plain = phantoms.film(1, 2, finding="Edema", view="PA", shortcut=0.0)
+    assert (phantoms.film(1, 2, finding="Edema", view="PA", shortcut=1.0).image == plain.image).all()
+
+
+def test_a_stronger_shortcut_marks_more_films_and_none_fewer():
+    blank = np.full((330, 330), 90, np.uint8)
+    marks = np.array(
+        [
+            [(cues.plant(blank, seed, strength)[0] != blank[..., None]).mean() > 0 for seed in range(60)]
+            if strength == 1
+            else [not np.array_equal(cues.plant(blank, seed, strength)[0], blank) for seed in range(60)]
+            for strength in (0.0, 0.3, 0.7, 1.0)
+        ]
+    )
+    assert not marks[0].any()
+    assert marks[-1].all()
+    assert (np.diff(marks.astype(int), axis=0) >= 0).all()
+
+
+def test_a_shortcut_draws_the_classes_views_apart():
+    share = [phantoms.pa_share("COVID-19", strength) - phantoms.pa_share("Edema", strength) for strength in (0, 0.5, 1)]
+    assert share[0] == 0
+    assert share[0] < share[1] < share[2]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"finding": "Covid", "view": "PA"},
+        {"finding": "Edema", "view": "L"},
+        {"finding": "Edema", "view": "PA", "shortcut": 1.5},
+        {"finding": "Edema", "view": "PA", "grade": -0.1},
+    ],
+)
+def test_what_cannot_be_made_is_refused(asked):
+    with pytest.raises(ValueError, match="choose|between"):
+        phantoms.film(1, 1, **asked)

@@ -1,0 +1,65 @@
+"""Runs: named, written down, never mixed up."""
+
+import json
+
+import pytest
+import yaml
+
+from deepcovid_lib import runs
+from deepcovid_lib.problems import Misuse
+
+
+@pytest.fixture(autouse=True)
+def _root(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
+
+
+def test_a_run_is_named_after_its_edition_and_settings():
+    assert runs.resolve("tiny").name == "tiny"
+    assert runs.resolve("tiny", settings={"seed": 7}).name == "tiny-seed-7"
+    assert runs.resolve("open-cxr", settings={"weights": "random", "folders.nih": "/x"}).name == "open-cxr-weights-random"
+    long = runs.resolve("tiny", settings={"models": ["resnet18", "resnet50", "squeezenet", "densenet121", "densenet161"]})
+    assert len(long.name) < 30
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "", "x" * 100])
+def test_a_name_that_is_no_folder_is_refused(name):
+    if not name:
+        assert runs.resolve("tiny", name=name).name == "tiny"
+        return
+    with pytest.raises(Misuse, match="no name for a run"):
+        runs.resolve("tiny", name=name)
+
+
+def test_what_was_asked_is_written_down_and_read_back():
+    run = runs.begin("tiny", name="mine", settings={"seed": 7})
+    assert yaml.safe_load((run.folder / "run.yaml").read_text())["asked"]["seed"] == 7
+    assert runs.reopen("mine") == run
+
+
+def test_a_name_is_not_used_for_two_things():
+    runs.begin("tiny", name="mine", settings={"seed": 7})
+    with pytest.raises(Misuse, match="choose another name"):
+        runs.begin("tiny", name="mine", settings={"seed": 8})
+
+
+def test_only_the_papers_data_and_weights_test_the_paper():
+    assert runs.resolve("covid-xray-5k").tests("performance")
+    assert runs.resolve("covid-xray-5k", settings={"folders.released": "/x"}).tests("performance")
+    assert not runs.resolve("covid-xray-5k", settings={"weights": "random"}).tests("performance")
+    assert runs.resolve("covid-xray-5k", settings={"weights": "random"}).tests("counts")
+    assert not runs.resolve("covid-xray-5k", settings={"seed": 1}).tests("performance")
+    for edition in ("phantom", "tiny", "open-cxr"):
+        assert not runs.resolve(edition).tests("counts")
+
+
+def test_facts_are_kept_by_stage():
+    run = runs.begin("tiny")
+    with runs.timed(run, "one"):
+        pass
+    with runs.timed(run, "two"):
+        pass
+    facts = json.loads((run.folder / "facts.json").read_text())
+    assert set(facts) == {"one", "two"}
+    assert facts["one"]["seconds"] >= 0
+    assert "numpy" in facts["one"]["versions"]
