@@ -108,7 +108,7 @@ class Loaded:
     backbone : Backbone
         Which network it is.
     module : torch.nn.Module
-        Maps normalised images (n, 3, 224, 224) to features (n, *feature_shape).
+        Maps normalised images (n, 3, 224, 224) to features (n, ...).
     weights : {"imagenet", "random"}
         Where the weights come from; with ``"random"`` the network is untrained.
     weights_id : str
@@ -153,7 +153,7 @@ def load(name: str, *, weights: str, seed: int = 0, cache: str | Path | None = N
         A name of `CATALOGUE`.
     weights : {"imagenet", "random"}
         ``"imagenet"``: torchvision's ``IMAGENET1K_V1``, looked for in `cache`, fetched if absent, its SHA-256 checked
-        before it is opened. ``"random"``: untrained, Kaiming-normal [1]_, batch normalisation at its
+        before it is opened. ``"random"``: untrained, Kaiming-normal (He et al., 2015), batch normalisation at its
         defaults, biases zero; drawn by numpy from the seed and each parameter's name, whatever torch's version.
     seed : int
         The seed of the random weights; without effect on ``"imagenet"``.
@@ -171,7 +171,7 @@ def load(name: str, *, weights: str, seed: int = 0, cache: str | Path | None = N
     ----------
     Section III.A of the paper: pre-trained networks as feature extractors.
 
-    .. [1] He et al. (2015), Delving deep into rectifiers, ICCV.
+    He et al. (2015), Delving deep into rectifiers, ICCV.
 
     Examples
     --------

@@ -159,7 +159,7 @@ def gather(requests: pd.DataFrame, loaded: Loaded, *, preset: Preset, cache: str
 
     Returns
     -------
-    Tensor of float32, shape (n, *feature_shape)
+    Tensor of float32, shape (n, ...)
         In the order of the n requests.
 
     Raises

@@ -136,7 +136,7 @@ def fit(features: Tensor, labels: ArrayLike, *, backbone_name: str, recipe: Reci
 
     Parameters
     ----------
-    features : Tensor of float32, shape (n, *feature_shape)
+    features : Tensor of float32, shape (n, ...)
         From `features.gather`.
     labels : array-like of shape (n,)
         1 (or True) for COVID-19, the positive class, else 0.
@@ -197,7 +197,7 @@ def score(features: Tensor, head: dict[str, Tensor], backbone_name: str) -> np.n
 
     Parameters
     ----------
-    features : Tensor of float32, shape (n, *feature_shape)
+    features : Tensor of float32, shape (n, ...)
     head : dict
         ``weight`` and ``bias``, from `fit` or `load_head`.
     backbone_name : str

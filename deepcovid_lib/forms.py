@@ -138,7 +138,9 @@ def _sentence(case: pd.Series, cells: pd.Series) -> str:
     if case["check"] == "not_nullable":
         return f"{case['column']} is missing; write it, or the empty text where nothing is known"
     if case["check"].startswith(("coerce_dtype(", "dtype(")):
-        return f"{case['column']} {case['failure_case']!r} is not of the right kind; write a number or text as the others"
+        return (
+            f"{case['column']} {case['failure_case']!r} is not of the right kind; write a number or text as the others"
+        )
     return case["check"].format(**cells)
 
 

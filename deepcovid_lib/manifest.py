@@ -104,16 +104,20 @@ SCHEMA = pa.DataFrameSchema(
     strict=True,
 )
 
-_ONE_SIDED = [
-    pa.Check(
-        lambda frame: _one_sided(frame, "patient_id"),
-        error="patient '{patient_id}' is in train and in test; keep all films of a patient on one side",
-    ),
-    pa.Check(
-        lambda frame: _one_sided(frame, "sha256"),
-        error="'{image_id}' is the same file as a film of the other split, sha256 {sha256}; keep one of them",
-    ),
-]
+_SPLIT_SCHEMA = pa.DataFrameSchema(
+    SCHEMA.columns,
+    checks=[
+        pa.Check(
+            lambda frame: _one_sided(frame, "patient_id"),
+            error="patient '{patient_id}' is in train and in test; keep all films of a patient on one side",
+        ),
+        pa.Check(
+            lambda frame: _one_sided(frame, "sha256"),
+            error="'{image_id}' is the same file as a film of the other split, sha256 {sha256}; keep one of them",
+        ),
+    ],
+    strict=True,
+)
 
 SCORE_SCHEMA = pa.DataFrameSchema(
     {
@@ -181,13 +185,52 @@ def check(frame: pd.DataFrame, file: str | Path | None = None) -> pd.DataFrame:
         on one side is let pass.
     """
     checked(frame, SCHEMA, file=file)
-    across = pa.DataFrameSchema(SCHEMA.columns, checks=_ONE_SIDED, strict=True)
-    return checked(frame, across, file=file)
+    return checked(frame, _SPLIT_SCHEMA, file=file)
 
 
 def write(frame: pd.DataFrame, path: str | Path) -> None:
     """Write a manifest as CSV, its rows ordered by image_id, complete or not at all."""
     files.write_csv(frame[list(COLUMNS)].sort_values("image_id"), path)
+
+
+def summary(frame: pd.DataFrame, copies: int) -> pd.DataFrame:
+    """Count films and patients per split and class, as Table I of the paper does.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        A manifest.
+    copies : int
+        Images made of each COVID-19 film of the training split, the film itself included; the paper's is 16.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row each for train and test: split, covid, covid_augmented (`covid` again in test, where nothing is
+        augmented), non_covid, patients_covid, patients_non_covid.
+
+    References
+    ----------
+    Minaee et al. (2020), Table I.
+
+    Examples
+    --------
+    >>> films = pd.DataFrame({"patient_id": ["a:1", "a:1", "a:2"], "label": "covid", "split": ["train", "train", "test"]})
+    >>> summary(films, copies=16)
+       split  covid  covid_augmented  non_covid  patients_covid  patients_non_covid
+    0  train      2               32          0               1                   0
+    1   test      1                1          0               1                   0
+    """
+    rows = []
+    for split in SPLITS:
+        patients = {
+            label: frame.loc[(frame["split"] == split) & (frame["label"] == label), "patient_id"] for label in LABELS
+        }
+        covid, non_covid = patients["covid"], patients["non_covid"]
+        augmented = len(covid) * (copies if split == "train" else 1)
+        rows.append((split, len(covid), augmented, len(non_covid), covid.nunique(), non_covid.nunique()))
+    columns = ["split", "covid", "covid_augmented", "non_covid", "patients_covid", "patients_non_covid"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def read_scores(path: str | Path) -> pd.DataFrame:

@@ -27,7 +27,7 @@ class Artefact(Directive):
     """Show a figure or table of the run: captioned, numbered, with its downloads."""
 
     required_arguments = 1
-    option_spec = {"columns": directives.unchanged}
+    option_spec = {"again": directives.flag}
 
     def run(self) -> list[nodes.Node]:
         env = self.state.document.settings.env
@@ -42,6 +42,8 @@ class Artefact(Directive):
         if known.get("films") and not env.config.deepcovid_films:
             text = "This figure shows patients' films. They stay out of the published book; a local build shows them."
             return [nodes.note("", nodes.paragraph(text=text))]
+        if "again" in self.options:  # numbered and named where it belongs
+            return [nodes.container("", nodes.raw("", _images(known, base), format="html"), nodes.paragraph(text=_caption(known)), classes=["artefact"])]
         node = _figure(known, base) if known["kind"] == "figure" else _table(known)
         node["ids"].append(slug)
         node["names"].append(slug)
@@ -69,13 +71,16 @@ def _caption(known: dict) -> str:
     return known["caption"] + (f" (Paper {known['number']})" if known["number"] else "")
 
 
-def _figure(known: dict, base: str) -> nodes.figure:
-    images = "".join(
+def _images(known: dict, base: str) -> str:
+    return "".join(
         f'<img class="only-{mode}" src="{base}{known["slug"]}{suffix}.svg" alt="{html.escape(known["alt"], quote=True)}" '
         f'width="{known["width"]}" height="{known["height"]}" loading="lazy">'
         for mode, suffix in (("light", ""), ("dark", "-dark"))
     )
-    return nodes.figure("", nodes.raw("", images, format="html"), nodes.caption(text=_caption(known)))
+
+
+def _figure(known: dict, base: str) -> nodes.figure:
+    return nodes.figure("", nodes.raw("", _images(known, base), format="html"), nodes.caption(text=_caption(known)))
 
 
 def _table(known: dict) -> nodes.table:

@@ -62,7 +62,7 @@ def _book(run: Run, stamp: Path) -> Path:
 def _snakemake(run: Run, snakefile: Path, *, jobs: int, audience: str) -> None:
     command = [
         *(sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--directory", run.root, "--cores", jobs),
-        *("--config", f"run={run.name}", f"audience={audience}", "--rerun-incomplete", "--nolock", "--nocolor"),
+        *("--config", f"run={run.name}", f"audience={audience}", "--rerun-incomplete", "--keep-going", "--nolock", "--nocolor"),
     ]
     log = run.folder / "log.txt"
     seconds = expected(run)

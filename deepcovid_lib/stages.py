@@ -130,7 +130,7 @@ def marked_films(run: Run) -> tuple[list[np.ndarray], list[np.ndarray], list[str
         found.append((pixels, mask, f"{film.view or 'view unknown'}"))
         if sum(mask.any() for _, mask, _ in found) == 3 or (len(found) >= 3 and marks.empty and film.source != "phantom"):
             break
-    found = sorted(found, key=lambda item: -item[1].any())[:3]
+    found = sorted(found, key=lambda item: not item[1].any())[:3]
     return [item[0] for item in found], [item[1] for item in found], [item[2] for item in found]
 
 

@@ -357,7 +357,12 @@ def paper_versus_run(
         for row in dataset(manifest, copies=copies, comparable=counts_comparable).to_dict("records")
     ]
     for model, scores in scores_by_model.items():
-        where = {"resnet18": "Table II", "resnet50": "Table III", "squeezenet": "Table IV", "densenet121": "Table V"}.get(model)
+        where = {
+            "resnet18": "Table II",
+            "resnet50": "Table III",
+            "squeezenet": "Table IV",
+            "densenet121": "Table V",
+        }.get(model)
         if where is None:
             continue
         for row in thresholds(scores, model, comparable=performance_comparable).to_dict("records"):

@@ -1,5 +1,6 @@
 """Synthetic radiographs: equal from equal seeds, true to their masks, and chest films in the large."""
 
+import hashlib
 import subprocess
 import sys
 
@@ -49,13 +50,10 @@ def test_equal_seeds_give_equal_pixels_in_another_process():
         "f = phantoms.film(3, 4, finding='Edema', view='AP');"
         "print(hashlib.sha256(f.image.tobytes() + f.opacity.tobytes() + f.lungs.tobytes()).hexdigest())"
     )
-    digests = {subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout for _ in range(2)}
-    np.random.seed(0)  # noqa: NPY002  a global seed changes nothing
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout.strip()
     film = phantoms.film(3, 4, finding="Edema", view="AP")
-    import hashlib
-
     here = hashlib.sha256(film.image.tobytes() + film.opacity.tobytes() + film.lungs.tobytes()).hexdigest()
-    assert digests == {f"{here}\n".encode()} or {digest.strip() for digest in digests} == {here.encode()}
+    assert there == here
 
 
 def test_films_of_one_patient_share_age_and_sex_but_not_pixels():
@@ -128,19 +126,18 @@ def test_a_finding_grows_with_its_severity(finding):
 def test_covid_19_is_bilateral_peripheral_and_in_the_lungs():
     for seed in range(5):
         film = phantoms.film(seed, seed, finding="COVID-19", view="PA", grade=0.6)
-        opacity, (height, width) = film.opacity, film.lungs.shape
-        assert (opacity & film.lungs).sum() > 0.85 * opacity.sum()
-        left, right = opacity[:, : width // 2].sum(), opacity[:, width // 2 :].sum()
-        assert min(left, right) > 0.1 * max(left, right)
-        columns = np.arange(width)
-        outer = []
-        for side in (film.lungs[:, : width // 2], film.lungs[:, width // 2 :][:, ::-1]):
-            depth = np.cumsum(side, axis=1) / np.maximum(side.sum(1, keepdims=True), 1)
-            outer.append(depth)
-        depth = np.concatenate([outer[0], outer[1][:, ::-1]], axis=1)
-        inside = opacity & film.lungs
-        assert np.median(depth[inside]) < 0.55
-        assert columns[inside.any(0)].size > width / 6
+        half = film.lungs.shape[1] // 2
+        assert (film.opacity & film.lungs).sum() > 0.85 * film.opacity.sum()
+        from_wall, sizes = [], []
+        for lung, opacity in (
+            (film.lungs[:, :half], film.opacity[:, :half]),
+            (film.lungs[:, half:][:, ::-1], film.opacity[:, half:][:, ::-1]),
+        ):
+            depth = np.cumsum(lung, axis=1) / np.maximum(lung.sum(1, keepdims=True), 1)
+            from_wall.append(depth[opacity & lung])
+            sizes.append(opacity.sum())
+        assert min(sizes) > 0.1 * max(sizes)
+        assert np.median(np.concatenate(from_wall)) < 0.5
 
 
 @pytest.mark.parametrize("finding", LUNG_FILLING)
@@ -187,24 +184,24 @@ def test_a_shortcut_marks_covid_19_films_only():
     marked = phantoms.film(1, 2, finding="COVID-19", view="PA", shortcut=1.0)
     assert marked.image.ndim == 3
     assert not marked.image[-8:].any()
-    assert not (marked.lungs[-8:].any() or marked.opacity[-8:].any())
+    assert not marked.lungs[-8:].any()
+    assert not marked.opacity[-8:].any()
     plain = phantoms.film(1, 2, finding="Edema", view="PA", shortcut=0.0)
     assert (phantoms.film(1, 2, finding="Edema", view="PA", shortcut=1.0).image == plain.image).all()
 
 
 def test_a_stronger_shortcut_marks_more_films_and_none_fewer():
     blank = np.full((330, 330), 90, np.uint8)
-    marks = np.array(
+    marked = np.array(
         [
-            [(cues.plant(blank, seed, strength)[0] != blank[..., None]).mean() > 0 for seed in range(60)]
-            if strength == 1
-            else [not np.array_equal(cues.plant(blank, seed, strength)[0], blank) for seed in range(60)]
+            [not np.array_equal(cues.plant(blank, seed, strength)[0], blank) for seed in range(60)]
             for strength in (0.0, 0.3, 0.7, 1.0)
         ]
     )
-    assert not marks[0].any()
-    assert marks[-1].all()
-    assert (np.diff(marks.astype(int), axis=0) >= 0).all()
+    assert not marked[0].any()
+    assert marked[-1].all()
+    assert (np.diff(marked.astype(int), axis=0) >= 0).all()
+    assert marked[1].sum() < 60
 
 
 def test_a_shortcut_draws_the_classes_views_apart():

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from deepcovid_lib import phantoms
+from deepcovid_lib.phantoms.projection import pose
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.sources import COLUMNS, FUNNEL_COLUMNS, phantom
 
@@ -158,8 +159,6 @@ def test_without_a_shortcut_the_classes_share_views_and_sizes():
     covid = table["finding"] == "COVID-19"
     pa = table["view"].eq("PA").groupby(covid).mean()
     assert pa.between(0.54, 0.66).all()
-    from deepcovid_lib.phantoms.projection import pose
-
     heights = [pose(row.film_seed, phantoms.patient(row.patient_seed), row.view).shape[0] for row in table.itertuples()]
     means = pd.Series(heights).groupby(covid).mean()
     assert abs(means[True] - means[False]) < 6
