@@ -59,7 +59,9 @@ def figure(run: Run, slug: str, draw: Callable[[], Drawing], *, caption: str, fi
                 _save(drawing, folder / f"{slug}{suffix}.svg", metadata={"Date": None, "Creator": None})
                 if mode == "dark":
                     continue
-                _save(drawing, folder / f"{slug}.pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
+                _save(
+                    drawing, folder / f"{slug}.pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None}
+                )
             _save(drawing, folder / f"{slug}.png", dpi=SCREEN_DPI, facecolor="white", transparent=False)
             preview = io.BytesIO()
             drawing.figure.savefig(preview, format="png", dpi=100, facecolor="white")
@@ -91,13 +93,25 @@ def table(run: Run, slug: str, frame: pd.DataFrame, *, caption: str, headings: d
     headings = headings or {column: str(column).replace("_", " ") for column in frame.columns}
     unknown = [column for column in headings if column not in frame.columns]
     if unknown:
-        raise Problem(f"table '{slug}' has no column '{unknown[0]}'", remedy=f"it has {', '.join(map(str, frame.columns))}")
+        raise Problem(
+            f"table '{slug}' has no column '{unknown[0]}'", remedy=f"it has {', '.join(map(str, frame.columns))}"
+        )
     folder = run.folder / "tables"
     write_csv(frame, folder / f"{slug}.csv")
-    cells = [[_cell(value, heading) for (_, heading), value in zip(headings.items(), row, strict=True)] for row in frame[list(headings)].itertuples(index=False)]
+    cells = [
+        [_cell(value, heading) for (_, heading), value in zip(headings.items(), row, strict=True)]
+        for row in frame[list(headings)].itertuples(index=False)
+    ]
     titles = [heading.removesuffix(" %") for heading in headings.values()]
     write_json(
-        {"slug": slug, "kind": "table", "caption": caption, "number": _number(slug), "headings": titles, "cells": cells},
+        {
+            "slug": slug,
+            "kind": "table",
+            "caption": caption,
+            "number": _number(slug),
+            "headings": titles,
+            "cells": cells,
+        },
         folder / f"{slug}.json",
     )
     shown = pd.DataFrame(cells, columns=titles)
@@ -138,8 +152,10 @@ def _save(drawing: Drawing, path, **options: Any) -> None:
 
 def _number(slug: str) -> str:
     """Return the paper's name of an artefact, e.g. ``"Fig. 10"``, or an empty text for one of our own."""
-    known = paper.artefacts().set_index("slug")["number"]
-    return str(known[slug]) if slug in known.index else ""
+    known = paper.artefacts().set_index("slug")
+    if slug not in known.index:
+        return ""
+    return f"{'Table' if known.loc[slug, 'kind'] == 'table' else 'Fig.'} {known.loc[slug, 'number']}"
 
 
 def _cell(value: Any, heading: str) -> str:

@@ -229,10 +229,10 @@ def summary(name: str) -> pd.DataFrame:
     Examples
     --------
     >>> print(summary("resnet18").iloc[[0, 4, -1]].to_string(index=False))
-          name       kind     output  parameters  trainable
-         conv1     Conv2d 64x112x112        9408          0
-      layer1.0 BasicBlock   64x56x56       73984          0
-            fc     Linear          2        1026       1026
+        name       kind     output  parameters  trainable
+       conv1     Conv2d 64x112x112        9408          0
+    layer1.0 BasicBlock   64x56x56       73984          0
+          fc     Linear          2        1026       1026
     """
     backbone = get(name)
     with torch.device("meta"):

@@ -34,7 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
         if asked.debug:
             raise
         place = f" ({fault.filename})" if fault.filename else ""
-        print(f"deepcovid: {fault.strerror or fault}{place}; nothing was left half written, run the command again", file=sys.stderr)
+        print(
+            f"deepcovid: {fault.strerror or fault}{place}; nothing was left half written, run the command again",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("deepcovid: stopped; run the same command again to go on", file=sys.stderr)
@@ -54,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     which = argparse.ArgumentParser(add_help=False, parents=[debug])
     which.add_argument("--edition", "-e", help=f"one of {', '.join(editions.names())} (default: phantom)")
     which.add_argument("--run", help="the run's name (default: the edition's, or one made from --set)")
-    which.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the edition; repeatable")
+    which.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the edition; repeatable"
+    )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
 
     def verb(name: str, do, description: str, parent=which) -> argparse.ArgumentParser:
@@ -63,10 +68,18 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     reproduce = verb("reproduce", _reproduce, "run everything of an edition, up to the book in _build/html")
-    reproduce.add_argument("--jobs", "-j", type=int, default=runs.cores(), metavar="N", help="processor cores to use (default: all)")
+    reproduce.add_argument(
+        "--jobs", "-j", type=int, default=runs.cores(), metavar="N", help="processor cores to use (default: all)"
+    )
     _audience(reproduce)
     curate = verb("curate", _curate, "choose the images and write manifest.csv and funnel.csv")
-    curate.add_argument("--from", dest="basis", choices=("files", "labels"), default="files", help="labels: plan from the label files alone, without images")
+    curate.add_argument(
+        "--from",
+        dest="basis",
+        choices=("files", "labels"),
+        default="files",
+        help="labels: plan from the label files alone, without images",
+    )
     extract = verb("extract", _extract, "pass every image through a frozen backbone, once, into the cache")
     extract.add_argument("--model", required=True)
     extract.add_argument("--shard", default="1/1", metavar="I/N", help="only this part of the images (default: 1/1)")
@@ -84,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _audience(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--audience", choices=("local", "public"), default="local", help="public: keep patients' films out of the book")
+    parser.add_argument(
+        "--audience", choices=("local", "public"), default="local", help="public: keep patients' films out of the book"
+    )
 
 
 def _run(asked: argparse.Namespace) -> runs.Run:
@@ -120,7 +135,10 @@ def _extract(asked: argparse.Namespace) -> None:
     run = _run(asked)
     with runs.timed(run, f"extract-{asked.model}"):
         stages.extract(run, asked.model, shard=_shard(asked.shard))
-    print(f"deepcovid: done extract-{asked.model} {runs.facts_of(run)[f'extract-{asked.model}']['seconds']}", file=sys.stderr)
+    print(
+        f"deepcovid: done extract-{asked.model} {runs.facts_of(run)[f'extract-{asked.model}']['seconds']}",
+        file=sys.stderr,
+    )
 
 
 def _finetune(asked: argparse.Namespace) -> None:

@@ -96,7 +96,9 @@ def plan(
     classes = _classes(rows, covid, normal, each_other)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(rows))
-    counted = sorted((item for item in classes if item[2] is not None), key=lambda item: (item[0] != "covid", len(item[1])))
+    counted = sorted(
+        (item for item in classes if item[2] is not None), key=lambda item: (item[0] != "covid", len(item[1]))
+    )
     sides: dict[str, str] = {}
     chosen = pd.Series("", index=rows.index)
     for name, members, (train, test) in counted:
@@ -181,10 +183,16 @@ def curate(
         rows = rows[~rows["image_id"].isin(unreadable["image_id"])]
     manifest = readable.sort_values("image_id", ignore_index=True)
     funnel += [_step("all", 2, "readable, as far as chosen", rows)]
-    funnel += [_step("all", 3 + number, f"chosen for {side}", manifest[manifest["split"] == side]) for number, side in enumerate(SIDES)]
+    funnel += [
+        _step("all", 3 + number, f"chosen for {side}", manifest[manifest["split"] == side])
+        for number, side in enumerate(SIDES)
+    ]
     overlap = both_sides(manifest)
     if len(overlap) and "split" not in found[0].rows:
-        raise Problem(f"patient {overlap['patient_id'].iloc[0]} stands on both sides", remedy="report this: a plan must not do that")
+        raise Problem(
+            f"patient {overlap['patient_id'].iloc[0]} stands on both sides",
+            remedy="report this: a plan must not do that",
+        )
     return Curated(manifest, pd.concat(funnel, ignore_index=True), pd.concat(rejected, ignore_index=True), overlap)
 
 
@@ -203,11 +211,16 @@ def _classes(rows: pd.DataFrame, covid: Sides, normal: Sides | None, each_other:
     if each_other is None:
         classes.append(("other findings", np.flatnonzero(others), None))
     else:
-        classes += [(name, group.to_numpy(), each_other) for name, group in rows.index[others].groupby(rows.loc[others, "finding"]).items()]
+        classes += [
+            (name, group.to_numpy(), each_other)
+            for name, group in rows.index[others].groupby(rows.loc[others, "finding"]).items()
+        ]
     return [item for item in classes if len(item[1]) or item[2] is not None]
 
 
-def _draw(rows: pd.DataFrame, shuffled: np.ndarray, need: dict[str, int], sides: dict[str, str], rng: np.random.Generator) -> dict[int, str] | None:
+def _draw(
+    rows: pd.DataFrame, shuffled: np.ndarray, need: dict[str, int], sides: dict[str, str], rng: np.random.Generator
+) -> dict[int, str] | None:
     """Positions with their side, exactly as many as needed; whole patients to one side, their images in turn.
 
     A patient already on a side stays there. Patients are taken in a drawn order to the side that lacks most; where

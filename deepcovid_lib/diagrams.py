@@ -30,13 +30,33 @@ def architecture(summary: pd.DataFrame, title: str) -> Drawing:
     for number, (row, side) in enumerate(zip(summary.itertuples(), sides, strict=True)):
         width = 0.6 + 2.6 * (side / max(sides)) ** 0.5
         colour = GROUPS["covid"].colour if row.trainable else _colour(row.kind, muted)
-        axes.add_patch(FancyBboxPatch((-width / 2, -number - 0.3), width, 0.6, boxstyle="round,pad=0,rounding_size=0.08", facecolor=colour, alpha=0.85 if row.trainable else 0.55, linewidth=0))
+        axes.add_patch(
+            FancyBboxPatch(
+                (-width / 2, -number - 0.3),
+                width,
+                0.6,
+                boxstyle="round,pad=0,rounding_size=0.08",
+                facecolor=colour,
+                alpha=0.85 if row.trainable else 0.55,
+                linewidth=0,
+            )
+        )
         axes.text(-1.75, -number, f"{row.name}", ha="right", va="center", color=ink)
         axes.text(1.75, -number, f"{row.output}", ha="left", va="center", color=ink)
         axes.text(4.6, -number, f"{row.parameters:,}" if row.parameters else "–", ha="right", va="center", color=ink)
         if row.kind in ("BasicBlock", "Bottleneck"):
-            axes.annotate("", (-width / 2, -number - 0.25), (-width / 2, -number + 0.25), arrowprops={"arrowstyle": "->", "connectionstyle": "arc3,rad=0.6", "color": ink, "linewidth": 0.9})
-    for place, words, side in ((-1.75, "block", "right"), (0, "map", "center"), (1.75, "output", "left"), (4.6, "parameters", "right")):
+            axes.annotate(
+                "",
+                (-width / 2, -number - 0.25),
+                (-width / 2, -number + 0.25),
+                arrowprops={"arrowstyle": "->", "connectionstyle": "arc3,rad=0.6", "color": ink, "linewidth": 0.9},
+            )
+    for place, words, side in (
+        (-1.75, "block", "right"),
+        (0, "map", "center"),
+        (1.75, "output", "left"),
+        (4.6, "parameters", "right"),
+    ):
         axes.text(place, 0.8, words, ha=side, va="center", color=muted, fontsize="small")
     axes.set(xlim=(-4.4, 4.7), ylim=(-len(summary) + 0.4, 1.2), title=title)
     axes.set_axis_off()

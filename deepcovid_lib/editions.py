@@ -158,7 +158,9 @@ def resolve(name: str, settings: dict[str, Any] | None = None) -> Edition:
         key = ".".join(str(part) for part in first["loc"])
         where = f"edition '{name}'"
         if first["type"] == "extra_forbidden":
-            raise Misuse(f"{where} has no key '{key}'", remedy=f"known keys: see editions/{name}.yaml{_nearest(key, _keys())}") from None
+            raise Misuse(
+                f"{where} has no key '{key}'", remedy=f"known keys: see editions/{name}.yaml{_nearest(key, _keys())}"
+            ) from None
         raise Misuse(f"{where}, key '{key}': {first['msg'].lower()}", remedy=f"it was {first['input']!r}") from None
 
 

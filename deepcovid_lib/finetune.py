@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -131,8 +132,8 @@ def fit(features: Tensor, labels: ArrayLike, *, backbone_name: str, recipe: Reci
 
     It does what a loop over the whole network would do with its frozen layers in eval mode: the same batches, the
     same dropout, the same optimizer; only the gradient of the last layer is written out. SqueezeNet's head is dropout
-    (one half), a 1x1 convolution, ReLU and the mean over the map; the others' is a linear layer. It runs on the CPU;
-    equal seeds give equal bytes at an equal number of threads.
+    (one half), a 1x1 convolution, ReLU and the mean over the map; the others' is a linear layer. It runs on
+    one thread of the CPU, where equal seeds give equal bytes however many there are.
 
     Parameters
     ----------
@@ -182,11 +183,12 @@ def fit(features: Tensor, labels: ArrayLike, *, backbone_name: str, recipe: Reci
     rows = []
     for epoch in track(range(1, recipe.epochs + 1), label=f"fine-tune {backbone_name}"):
         loss = right = 0.0
-        for batch in draws.order(len(features)).split(recipe.batch_size):
-            batch_loss, batch_right = step(batch, targets[batch])
-            optimiser.step()
-            loss += batch_loss
-            right += batch_right
+        with _one_thread():
+            for batch in draws.order(len(features)).split(recipe.batch_size):
+                batch_loss, batch_right = step(batch, targets[batch])
+                optimiser.step()
+                loss += batch_loss
+                right += batch_right
         schedule.step()
         rows.append({"epoch": epoch, "loss": float(loss) / len(features), "accuracy": float(right) / len(features)})
     return Fit({name: parameter.detach() for name, parameter in head.items()}, pd.DataFrame(rows))
@@ -289,6 +291,17 @@ def load_head(path: str | Path, *, expect: dict[str, object]) -> tuple[dict[str,
     if differing:
         raise Problem(f"is another head: {', '.join(differing)}", file=path, remedy=again)
     return head, metadata
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch to one thread: sums in one order, and no waiting for each other in steps this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

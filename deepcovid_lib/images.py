@@ -32,8 +32,8 @@ def read(path: str | Path) -> np.ndarray:
     """Read a JPEG or PNG film as RGB.
 
     The content decides the format, whatever the file is called. Grey becomes three equal channels, transparency is laid
-    over black, the EXIF orientation is applied. Grey images of 16 bits keep the upper 8 of the bits in use: of 8, 10, 12,
-    14 or 16 bits, the fewest that hold the brightest pixel, so that a 12-bit film stored in 16 does not turn black.
+    over black, the EXIF orientation is applied. Grey images of 16 bits keep the upper 8 of the bits in use: of 8, 10,
+    12, 14 or 16, the fewest that hold the brightest pixel, so that a 12-bit film stored in 16 does not turn black.
 
     Parameters
     ----------
@@ -131,11 +131,6 @@ class Preset:
         ``"squash"`` scales both sides to `size` and keeps the whole film (the paper: "down-sampled to 224x224");
         ``"crop"`` scales the short side to `size` and keeps the centre, as the script that the authors released does.
 
-    Raises
-    ------
-    Misuse
-        If `size` is not positive or `fit` is not one of the two.
-
     References
     ----------
     Minaee et al. (2020), Section IV.A.
@@ -199,8 +194,8 @@ def normalise(images: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> normalise(np.full((1, 2, 2, 3), 255, np.uint8))[0, :, 0, 0].round(3).tolist()
-    [2.249, 2.429, 2.64]
+    >>> print(normalise(np.full((1, 2, 2, 3), 255, np.uint8))[0, :, 0, 0].round(3))
+    [2.249 2.429 2.64 ]
     """
     scaled = images.astype(np.float32) / np.float32(255)
     scaled -= np.float32(IMAGENET_MEAN)
@@ -211,9 +206,9 @@ def normalise(images: np.ndarray) -> np.ndarray:
 class Transform(NamedTuple):
     """What turns a film into one of its copies; as text, a caption.
 
-    `flip` exchanges left and right; `degrees` is the rotation, anticlockwise, from -10 to 10; `shifts` tells how far the
-    corners (upper left, lower left, lower right, upper right) move, as (x, y) in sides of the film, each from -0.04 to
-    0.04, the film being stretched, sheared and bent smoothly in between.
+    `flip` exchanges left and right; `degrees` is the rotation, anticlockwise, from -10 to 10; `shifts` tells how far
+    the corners (upper left, lower left, lower right, upper right) move, as (x, y) in sides of the film, each from -0.04
+    to 0.04, the film being stretched, sheared and bent smoothly in between.
 
     Examples
     --------
@@ -242,8 +237,8 @@ def transform_of(*, copy: int, seed: int, identity: str) -> Transform:
 
     Examples
     --------
-    >>> transform_of(copy=3, seed=1, identity="ab" * 32) == transform_of(copy=3, seed=1, identity="ab" * 32)
-    True
+    >>> print(transform_of(copy=0, seed=1, identity="ab" * 32))
+    unchanged
     """
     if copy == 0:
         return Transform()
@@ -290,16 +285,9 @@ def augment(image: np.ndarray, *, copy: int, seed: int, identity: str) -> np.nda
 
 
 def warp(image: np.ndarray, transform: Transform) -> np.ndarray:
-    """Apply a transform in one bilinear resampling; beyond its edge the film goes on as its mirror image.
+    """Apply a transform to a film, uint8 (size, size, 3), in one bilinear resampling.
 
-    Parameters
-    ----------
-    image : numpy.ndarray of uint8, shape (size, size, 3)
-    transform : Transform
-
-    Returns
-    -------
-    numpy.ndarray of uint8, shape (size, size, 3)
+    Beyond its edge the film goes on as its mirror image, so that turning it leaves no black corners.
 
     Examples
     --------

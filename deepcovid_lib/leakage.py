@@ -67,7 +67,7 @@ def near_duplicates(frame: pd.DataFrame, *, threshold: float = SIMILAR) -> pd.Da
     frame : pandas.DataFrame
         A manifest whose paths can be read.
     threshold : float
-        Pairs with similarity >= threshold are listed. SIMILAR_PAIRS
+        Pairs with similarity >= threshold are listed.
 
     Returns
     -------
@@ -78,6 +78,12 @@ def near_duplicates(frame: pd.DataFrame, *, threshold: float = SIMILAR) -> pd.Da
     ------
     Problem
         If a film cannot be read.
+
+    Notes
+    -----
+    The threshold was chosen on 895 films of covid-chestxray-dataset and NIH ChestX-ray14: among 399,540 pairs of films of
+    different patients the largest similarity was 0.794, while every re-encoded, every mirrored and turned (2 degrees)
+    and every cropped (2% at each edge) copy reached 0.819. Copies cut at some edges by 3% or more may be missed.
 
     References
     ----------

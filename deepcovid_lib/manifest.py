@@ -78,7 +78,9 @@ def _one_sided(frame: pd.DataFrame, column: str) -> pd.Series:
 
 
 _SINGLE = pa.Check(lambda ids: ~ids.duplicated(), error="image_id '{image_id}' appears again; keep one row per film")
-_DIGITS = pa.Check.str_matches("^[0-9a-f]{64}$", error="sha256 '{sha256}' is not 64 lower-case hexadecimal digits")
+_DIGITS = pa.Check.str_matches(
+    "^[0-9a-f]{64}$", error="sha256 '{sha256}' is not 64 lower-case hexadecimal digits; curate again"
+)
 _TOLD = pa.Check(_told, error="label {label} contradicts the finding '{finding}'; correct one of them")
 
 SCHEMA = pa.DataFrameSchema(
@@ -215,7 +217,8 @@ def summary(frame: pd.DataFrame, copies: int) -> pd.DataFrame:
 
     Examples
     --------
-    >>> films = pd.DataFrame({"patient_id": ["a:1", "a:1", "a:2"], "label": "covid", "split": ["train", "train", "test"]})
+    >>> splits = ["train", "train", "test"]
+    >>> films = pd.DataFrame({"patient_id": ["a:1", "a:1", "a:2"], "label": "covid", "split": splits})
     >>> summary(films, copies=16)
        split  covid  covid_augmented  non_covid  patients_covid  patients_non_covid
     0  train      2               32          0               1                   0
@@ -223,10 +226,8 @@ def summary(frame: pd.DataFrame, copies: int) -> pd.DataFrame:
     """
     rows = []
     for split in SPLITS:
-        patients = {
-            label: frame.loc[(frame["split"] == split) & (frame["label"] == label), "patient_id"] for label in LABELS
-        }
-        covid, non_covid = patients["covid"], patients["non_covid"]
+        side = frame[frame["split"] == split]
+        covid, non_covid = (side.loc[side["label"] == label, "patient_id"] for label in LABELS)
         augmented = len(covid) * (copies if split == "train" else 1)
         rows.append((split, len(covid), augmented, len(non_covid), covid.nunique(), non_covid.nunique()))
     columns = ["split", "covid", "covid_augmented", "non_covid", "patients_covid", "patients_non_covid"]

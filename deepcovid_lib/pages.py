@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from pathlib import Path
 
 from docutils import nodes
@@ -33,7 +34,10 @@ class Artefact(Directive):
         env = self.state.document.settings.env
         slug = self.arguments[0]
         results = Path(env.config.deepcovid_results)
-        record = next((p for p in (results / "figures" / f"{slug}.json", results / "tables" / f"{slug}.json") if p.is_file()), None)
+        record = next(
+            (p for p in (results / "figures" / f"{slug}.json", results / "tables" / f"{slug}.json") if p.is_file()),
+            None,
+        )
         if record is None:
             raise self.error(f"the run holds no figure or table '{slug}'")
         env.note_dependency(str(record))
@@ -43,7 +47,14 @@ class Artefact(Directive):
             text = "This figure shows patients' films. They stay out of the published book; a local build shows them."
             return [nodes.note("", nodes.paragraph(text=text))]
         if "again" in self.options:  # numbered and named where it belongs
-            return [nodes.container("", nodes.raw("", _images(known, base), format="html"), nodes.paragraph(text=_caption(known)), classes=["artefact"])]
+            return [
+                nodes.container(
+                    "",
+                    nodes.raw("", _images(known, base), format="html"),
+                    nodes.paragraph(text=_caption(known)),
+                    classes=["artefact"],
+                )
+            ]
         node = _figure(known, base) if known["kind"] == "figure" else _table(known)
         node["ids"].append(slug)
         node["names"].append(slug)
@@ -72,11 +83,13 @@ def _caption(known: dict) -> str:
 
 
 def _images(known: dict, base: str) -> str:
-    return "".join(
+    """Both variants; in an element of their own, since the theme hides a caption that follows the variant not shown."""
+    images = "".join(
         f'<img class="only-{mode}" src="{base}{known["slug"]}{suffix}.svg" alt="{html.escape(known["alt"], quote=True)}" '
         f'width="{known["width"]}" height="{known["height"]}" loading="lazy">'
         for mode, suffix in (("light", ""), ("dark", "-dark"))
     )
+    return f"<div>{images}</div>"
 
 
 def _figure(known: dict, base: str) -> nodes.figure:
@@ -93,7 +106,11 @@ def _table(known: dict) -> nodes.table:
 
 
 def _row(cells: list[str]) -> nodes.row:
-    return nodes.row("", *(nodes.entry("", nodes.paragraph(text=cell)) for cell in cells))
+    return nodes.row("", *(nodes.entry("", nodes.paragraph(text=cell), classes=_kind(cell)) for cell in cells))
+
+
+def _kind(cell: str) -> list[str]:
+    return ["number"] if re.fullmatch(r"[-+–]?[\d.,%e]*", cell) else []
 
 
 def _downloads(known: dict, base: str) -> str:
@@ -115,7 +132,9 @@ def _math_block(translator, node: nodes.Element) -> None:
 
 def _page(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None) -> None:
     context["script_files"][:] = [
-        script for script in context["script_files"] if "thebe" not in str(getattr(script, "filename", script)).lower() and not _mentions_thebe(script)
+        script
+        for script in context["script_files"]
+        if "thebe" not in str(getattr(script, "filename", script)).lower() and not _mentions_thebe(script)
     ]
     if "body" in context and doctree is not None:
         context["body"] = app.config.deepcovid_banner + context["body"]

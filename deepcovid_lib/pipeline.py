@@ -35,7 +35,11 @@ def reproduce(run: Run, *, jobs: int, audience: site.Audience) -> Path:
     """
     snakefile = run.root / "Snakefile"
     if not snakefile.is_file():
-        raise Problem("the pipeline needs the project's checkout", file=snakefile, remedy="clone the repository, or open one notebook alone")
+        raise Problem(
+            "the pipeline needs the project's checkout",
+            file=snakefile,
+            remedy="clone the repository, or open one notebook alone",
+        )
     lock = FileLock(run.root / "results" / ".reproduce.lock", timeout=0)
     try:
         with lock:
@@ -45,7 +49,9 @@ def reproduce(run: Run, *, jobs: int, audience: site.Audience) -> Path:
             _snakemake(run, snakefile, jobs=jobs, audience=audience)
             return site.put_in_place(run, _book(run, stamp)) / "index.html"
     except Timeout:
-        raise Problem("another reproduce is at work in this checkout", file=lock.lock_file, remedy="wait for it to end") from None
+        raise Problem(
+            "another reproduce is at work in this checkout", file=lock.lock_file, remedy="wait for it to end"
+        ) from None
 
 
 def expected(run: Run) -> dict[str, float]:
@@ -62,7 +68,15 @@ def _book(run: Run, stamp: Path) -> Path:
 def _snakemake(run: Run, snakefile: Path, *, jobs: int, audience: str) -> None:
     command = [
         *(sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--directory", run.root, "--cores", jobs),
-        *("--config", f"run={run.name}", f"audience={audience}", "--rerun-incomplete", "--keep-going", "--nolock", "--nocolor"),
+        *(
+            "--config",
+            f"run={run.name}",
+            f"audience={audience}",
+            "--rerun-incomplete",
+            "--keep-going",
+            "--nolock",
+            "--nocolor",
+        ),
     ]
     log = run.folder / "log.txt"
     seconds = expected(run)
@@ -88,7 +102,9 @@ def _snakemake(run: Run, snakefile: Path, *, jobs: int, audience: str) -> None:
                 planned[found[1]] = int(found[2])
             elif line.startswith("total ") and bar is None:
                 total = sum(planned.values())
-                bar = tqdm(total=total, desc=f"run {run.name}", unit="step", disable=not sys.stderr.isatty(), leave=False)
+                bar = tqdm(
+                    total=total, desc=f"run {run.name}", unit="step", disable=not sys.stderr.isatty(), leave=False
+                )
                 _say(f"run {run.name}: {total} steps{_estimate(planned, seconds, jobs)}")
             elif done := DONE.match(line):
                 rule = _rule(done[1])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from deepcovid_lib import backbones, finetune, images, runs
+from deepcovid_lib import backbones, finetune, images
 from deepcovid_lib.problems import Misuse, Problem
 
 
@@ -37,12 +37,12 @@ def score_files(paths: Sequence[Path], head: Path) -> tuple[pd.DataFrame, list[P
     missing = [key for key in ("backbone", "weights", "weights_id", "seed", "preset") if key not in metadata]
     if missing:
         raise Problem(f"its metadata lacks '{missing[0]}'", file=head, remedy="use a head that a run left")
-    loaded = backbones.load(
-        metadata["backbone"], weights=metadata["weights"], seed=metadata["seed"]
-    )
+    loaded = backbones.load(metadata["backbone"], weights=metadata["weights"], seed=metadata["seed"])
     if loaded.weights_id != metadata["weights_id"]:
         raise Problem(
-            f"was trained on weights {metadata['weights_id']}, these are {loaded.weights_id}", file=head, remedy="train it again"
+            f"was trained on weights {metadata['weights_id']}, these are {loaded.weights_id}",
+            file=head,
+            remedy="train it again",
         )
     size, fit = metadata["preset"].split("-", 1)
     preset = images.Preset(size=int(size), fit=fit)

@@ -15,7 +15,6 @@ from deepcovid_lib.files import replacing, write_csv, write_json
 from deepcovid_lib.problems import Misuse
 from deepcovid_lib.runs import Run
 
-
 FINDINGS = {"covid": "COVID-19", "normal": "No Finding", "other_disease": "other", "unknown": ""}
 
 
@@ -69,12 +68,16 @@ def _opaque(frame: pd.DataFrame) -> pd.DataFrame:
     opaque = frame.assign(finding=frame["group"].map(FINDINGS))
     for column, letter in (("image_id", "i"), ("patient_id", "p")):
         names = sorted(frame[column].unique(), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-        opaque[column] = frame[column].map({name: f"recorded:{letter}{number:04d}" for number, name in enumerate(names)})
+        opaque[column] = frame[column].map(
+            {name: f"recorded:{letter}{number:04d}" for number, name in enumerate(names)}
+        )
     return opaque.sort_values("image_id")
 
 
 def _of(name: str) -> Path:
     path = folder() / name
     if not path.is_dir():
-        raise Misuse(f"no recorded run '{name}'", remedy=f"there are {', '.join(sorted(p.name for p in folder().iterdir()))}")
+        raise Misuse(
+            f"no recorded run '{name}'", remedy=f"there are {', '.join(sorted(p.name for p in folder().iterdir()))}"
+        )
     return path

@@ -74,10 +74,14 @@ def execute(source: Path, target: Path, parameters: dict[str, Any], *, expect: l
     except PapermillExecutionError as fault:
         running.replace(failed)
         text = " ".join(ESCAPES.sub("", f"{fault.ename}: {fault.evalue}").split())
-        raise Problem(f"cell {fault.exec_count}: {text}", file=source.name, remedy=f"see {failed.name} in {failed.parent.name}/") from None
+        raise Problem(
+            f"cell {fault.exec_count}: {text}", file=source.name, remedy=f"see {failed.name} in {failed.parent.name}/"
+        ) from None
     except (DeadKernelError, CellTimeoutError, NoSuchKernel) as fault:
         running.unlink(missing_ok=True)
-        raise Problem(f"its kernel ended: {fault}", file=source.name, remedy="check the memory, then run it again") from None
+        raise Problem(
+            f"its kernel ended: {fault}", file=source.name, remedy="check the memory, then run it again"
+        ) from None
     try:
         check(running)
         missing = [path for path in expect if not path.is_file()]
@@ -104,7 +108,9 @@ def check(path: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one notebook of a run; the pipeline calls this."""
-    parser = argparse.ArgumentParser(prog="python -m deepcovid_lib.runner", description="Execute one notebook of a run.")
+    parser = argparse.ArgumentParser(
+        prog="python -m deepcovid_lib.runner", description="Execute one notebook of a run."
+    )
     parser.add_argument("notebook", help="its name, e.g. finetune")
     parser.add_argument("run", help="the run's name, e.g. tiny")
     parser.add_argument("--model", help="for notebooks that are run once per model")

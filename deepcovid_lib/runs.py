@@ -233,7 +233,9 @@ def commit(folder: Path) -> str | None:
 def _default_name(edition: str, settings: dict[str, Any]) -> str:
     if not settings:
         return edition
-    words = "-".join(f"{key.split('.')[-1]}-{value}" for key, value in settings.items() if not key.startswith("folders"))
+    words = "-".join(
+        f"{key.split('.')[-1]}-{value}" for key, value in settings.items() if not key.startswith("folders")
+    )
     words = re.sub(r"[^a-z0-9.]+", "-", words.lower()).strip("-.")
     if not words or len(words) > 40:
         words = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:8]

@@ -34,7 +34,9 @@ def pages(run: Run) -> dict[str, Any]:
             {**chapter, "file": name}
             for chapter in part["chapters"]
             for name in (
-                [f"{PER_MODEL}-{model}" for model in run.edition.models] if chapter["file"] == PER_MODEL else [chapter["file"]]
+                [f"{PER_MODEL}-{model}" for model in run.edition.models]
+                if chapter["file"] == PER_MODEL
+                else [chapter["file"]]
             )
         ]
     return contents
@@ -91,15 +93,30 @@ def build(run: Run, *, audience: Audience = "local") -> Path:
         source, out = Path(scratch) / "src", Path(scratch) / "out"
         source.mkdir()
         stage(run, source, audience=audience)
-        command = [Path(sys.executable).with_name("jupyter-book"), "build", "--all", "-W", "--keep-going", source, "--path-output", out]
+        command = [
+            Path(sys.executable).with_name("jupyter-book"),
+            "build",
+            "--all",
+            "-W",
+            "--keep-going",
+            source,
+            "--path-output",
+            out,
+        ]
         environment = {**os.environ, "PYTHONWARNINGS": "ignore", "SPHINX_GALLERY": "", "PYTHONHASHSEED": "0"}
-        told = subprocess.run([str(word) for word in command], cwd=scratch, capture_output=True, text=True, env=environment)
+        told = subprocess.run(
+            [str(word) for word in command], cwd=scratch, capture_output=True, text=True, env=environment
+        )
         made = out / "_build" / "html"
+        (run.folder / "book.log").unlink(missing_ok=True)
         if told.returncode or not (made / "index.html").is_file():
             log = run.folder / "book.log"
             with replacing(log) as temporary:
                 temporary.write_text(told.stdout + told.stderr, encoding="utf-8")
-            raise Problem(f"the book was not built: {_complaint(told.stdout + told.stderr)}", remedy=f"see {log.relative_to(run.root)}")
+            raise Problem(
+                f"the book was not built: {_complaint(told.stdout + told.stderr)}",
+                remedy=f"see {log.relative_to(run.root)}",
+            )
         target = books / f"{run.name}-{time.time_ns() // 1_000_000}"
         os.replace(made, target)
     return target
@@ -140,8 +157,12 @@ def _stage_notebook(source: Path, target: Path, *, films: bool) -> None:
         slugs = [slug for slug in map(_slug, cell.outputs) if slug]
         cell.outputs = [output for output in cell.outputs if not _slug(output)]
         if not films and any("image/" in mime for output in cell.outputs for mime in output.get("data", {})):
-            raise Problem("holds a picture that is no artefact", file=source.name, remedy="publish it through artefacts.figure")
-        cells += [nbformat.v4.new_markdown_cell(f"```{{artefact}} {slug}\n```", id=f"artefact-{slug}"[:64]) for slug in slugs]
+            raise Problem(
+                "holds a picture that is no artefact", file=source.name, remedy="publish it through artefacts.figure"
+            )
+        cells += [
+            nbformat.v4.new_markdown_cell(f"```{{artefact}} {slug}\n```", id=f"artefact-{slug}"[:64]) for slug in slugs
+        ]
     notebook.cells = cells
     known = notebook.metadata.get("papermill", {})
     notebook.metadata["papermill"] = {key: known[key] for key in ("input_path",) if key in known}

@@ -22,7 +22,12 @@ from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
 from deepcovid_lib.sources import Candidates, chexpert, cohen, nih, phantom, released
 
-READERS = {"cohen": cohen.candidates, "chexpert": chexpert.candidates, "nih": nih.candidates, "released": released.candidates}
+READERS = {
+    "cohen": cohen.candidates,
+    "chexpert": chexpert.candidates,
+    "nih": nih.candidates,
+    "released": released.candidates,
+}
 
 
 def preset(run: Run) -> images.Preset:
@@ -40,7 +45,9 @@ def candidates(run: Run) -> list[Candidates]:
         try:
             found.append(reader(run.source_folder(source), **options) if reader else _phantoms(run, options))
         except TypeError as fault:
-            raise Misuse(f"source '{source}' does not take these options: {fault}", remedy="see options in editions/*.yaml") from None
+            raise Misuse(
+                f"source '{source}' does not take these options: {fault}", remedy="see options in editions/*.yaml"
+            ) from None
     return found
 
 
@@ -51,7 +58,10 @@ def curate(run: Run) -> None:
     curated = curation.curate(candidates(run), seed=run.edition.seed, **counts)
     rows = curated.manifest.assign(path=[_relative(path, run.root) for path in curated.manifest["path"]])
     write_csv(curated.funnel, run.folder / "funnel.csv")
-    write_csv(curated.rejected.assign(path=[_relative(path, run.root) for path in curated.rejected["path"]]), run.folder / "rejected.csv")
+    write_csv(
+        curated.rejected.assign(path=[_relative(path, run.root) for path in curated.rejected["path"]]),
+        run.folder / "rejected.csv",
+    )
     manifests.write(rows, run.manifest)
 
 
@@ -106,8 +116,17 @@ def sample_films(run: Run) -> tuple[list[list[tuple[np.ndarray, str]]], list[str
     films = films.sample(frac=1, random_state=run.edition.seed)
     others = films[films["group"].isin(["other_disease", "unknown"])].sort_values("finding", kind="stable")
     spread = others.iloc[np.unique(np.linspace(0, len(others) - 1, 8).round().astype(int))]
-    chosen = (films[films["group"] == "covid"].head(4), films[films["group"] == "normal"].head(4), spread.iloc[:4], spread.iloc[4:])
-    rows = [[(_square(run, film.path), film.finding.replace("|", ", ")) for film in part.itertuples()] for part in chosen if len(part)]
+    chosen = (
+        films[films["group"] == "covid"].head(4),
+        films[films["group"] == "normal"].head(4),
+        spread.iloc[:4],
+        spread.iloc[4:],
+    )
+    rows = [
+        [(_square(run, film.path), film.finding.replace("|", ", ")) for film in part.itertuples()]
+        for part in chosen
+        if len(part)
+    ]
     labels = [label for label, part in zip(("COVID-19", "Normal", "Other", "Other"), chosen, strict=True) if len(part)]
     return rows, labels
 
@@ -128,7 +147,9 @@ def marked_films(run: Run) -> tuple[list[np.ndarray], list[np.ndarray], list[str
         for mark in marks[marks["image_id"] == film.image_id].itertuples():
             mask[mark.y : mark.y + mark.height, mark.x : mark.x + mark.width] = True
         found.append((pixels, mask, f"{film.view or 'view unknown'}"))
-        if sum(mask.any() for _, mask, _ in found) == 3 or (len(found) >= 3 and marks.empty and film.source != "phantom"):
+        if sum(mask.any() for _, mask, _ in found) == 3 or (
+            len(found) >= 3 and marks.empty and film.source != "phantom"
+        ):
             break
     found = sorted(found, key=lambda item: not item[1].any())[:3]
     return [item[0] for item in found], [item[1] for item in found], [item[2] for item in found]
@@ -229,7 +250,9 @@ def _marks(run: Run) -> pd.DataFrame:
     try:
         return pd.read_csv(path)[columns].astype(dict.fromkeys(columns[1:], int))
     except (OSError, KeyError, ValueError) as fault:
-        raise Problem(f"not a table of marks ({fault})", file=path, remedy=f"it needs the columns {', '.join(columns)}") from None
+        raise Problem(
+            f"not a table of marks ({fault})", file=path, remedy=f"it needs the columns {', '.join(columns)}"
+        ) from None
 
 
 def _counts(run: Run) -> dict[str, tuple[int, int] | None]:

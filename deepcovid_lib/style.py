@@ -62,6 +62,10 @@ GROUPS = {
     "other_disease": Look("Other disease", "#6257d6", "^", (0, (3, 1.2))),
     "unknown": Look("Unknown finding", "#7d7d7d", "D", (0, (1.2, 1.2))),
 }
+CLASSES = {
+    "covid": Look("COVID-19", "#d55e00", "o", "-"),
+    "non_covid": Look("Non-COVID", "#5f7d99", "s", (0, (5, 1.2))),
+}
 PAGES = {"light": ("#ffffff",), "dark": ("#121212", "#14181e")}
 """The page backgrounds that each mode is made for."""
 
@@ -131,7 +135,8 @@ def theme(mode: str) -> Iterator[None]:
         "grid.linewidth": 0.8,
         "hatch.color": inks["muted"],
         "patch.facecolor": inks["surface"],
-        "patch.edgecolor": inks["muted"],
+        "patch.edgecolor": "none",
+        "patch.linewidth": 0,
     }
     with matplotlib.rc_context({**seaborn.axes_style("ticks"), **own}):
         yield

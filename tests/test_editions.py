@@ -49,6 +49,9 @@ def test_an_unknown_edition_names_the_nearest():
 
 
 def test_settings_are_read_as_yaml():
-    assert editions.parse_settings(["seed=7", "recipe.learning_rate=0.001"]) == {"seed": 7, "recipe.learning_rate": 0.001}
+    assert editions.parse_settings(["seed=7", "recipe.learning_rate=0.001"]) == {
+        "seed": 7,
+        "recipe.learning_rate": 0.001,
+    }
     with pytest.raises(Misuse, match="not key=value"):
         editions.parse_settings(["seed"])

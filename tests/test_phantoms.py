@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -18,10 +19,14 @@ def grey(film):
     return film.image.astype(float)
 
 
+@cache
+def made(patient, film, finding, view, grade):
+    return phantoms.film(patient, film, finding=finding, view=view, grade=grade)
+
+
 def pair(finding, *, patient=31, film=77, view="PA", grade=0.6):
     """The same film of the same patient, with and without a finding."""
-    ill = phantoms.film(patient, film, finding=finding, view=view, grade=grade)
-    return ill, phantoms.film(patient, film, finding="No Finding", view=view, grade=0.0)
+    return made(patient, film, finding, view, grade), made(patient, film, "No Finding", view, 0.0)
 
 
 def test_the_findings_are_those_of_chexpert_and_covid_19():
@@ -64,7 +69,7 @@ def test_films_of_one_patient_share_age_and_sex_but_not_pixels():
 
 @pytest.mark.parametrize("view", ["PA", "AP"])
 def test_a_normal_film_looks_like_a_chest_film_in_the_large(view):
-    for seed in range(4):
+    for seed in range(3):
         film = phantoms.film(seed, seed + 40, finding="No Finding", view=view)
         height, width = film.lungs.shape
         assert 320 <= height <= 400
@@ -85,21 +90,20 @@ def test_a_normal_film_looks_like_a_chest_film_in_the_large(view):
 
 def test_the_heart_points_to_the_right_of_the_image():
     wider = 0
-    for seed in range(6):
-        lungs = phantoms.film(seed, seed, finding="No Finding", view="PA").lungs
+    for seed in range(4):
+        lungs = made(seed, seed, "No Finding", "PA", 0.0).lungs
         wider += lungs[:, : lungs.shape[1] // 2].sum() > lungs[:, lungs.shape[1] // 2 :].sum()
-    assert wider == 6
+    assert wider == 4
 
 
 def test_an_ap_film_enlarges_the_heart():
     def heart_share(view):
         shares = []
-        for seed in range(4):
-            large, normal = pair("Cardiomegaly", patient=seed, film=seed, view=view)
-            rows = normal.lungs.any(1).nonzero()[0]
-            row = normal.lungs[rows[int(0.62 * len(rows))]].nonzero()[0]
-            gap = np.diff(row).max()
-            shares.append(gap / np.ptp(row))
+        for seed in range(3):
+            lungs = made(seed, seed, "No Finding", view, 0.0).lungs
+            rows = lungs.any(1).nonzero()[0]
+            columns = lungs[rows[int(0.62 * len(rows))]].nonzero()[0]
+            shares.append(np.diff(columns).max() / np.ptp(columns))
         return np.mean(shares)
 
     assert heart_share("AP") > heart_share("PA")
@@ -118,7 +122,7 @@ def test_a_finding_changes_the_film_inside_its_mask_more_than_outside(finding):
 def test_a_finding_grows_with_its_severity(finding):
     sizes = []
     for grade in (0.1, 0.9):
-        ill, well = pair(finding, patient=12, film=9, grade=grade)
+        ill, well = pair(finding, grade=grade)
         sizes.append(np.abs(grey(ill) - grey(well))[ill.lungs | ill.opacity].mean())
     assert sizes[1] > sizes[0] > 0
 

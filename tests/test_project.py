@@ -17,7 +17,20 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ORDER = [
     *("problems", "files", "progress", "style", "paper", "editions", "images", "phantoms", "sources", "downloads"),
     *("forms", "leakage", "manifest", "curation", "backbones", "features", "finetune", "metrics", "tables", "figures"),
-    *("diagrams", "runs", "records", "stages", "artefacts", "predict", "doctor", "runner", "pages", "site", "pipeline", "cli"),
+    *(
+        "diagrams",
+        "runs",
+        "records",
+        "stages",
+        "artefacts",
+        "predict",
+        "doctor",
+        "runner",
+        "pages",
+        "site",
+        "pipeline",
+        "cli",
+    ),
 ]
 
 
@@ -45,7 +58,16 @@ def test_conda_and_pyproject_name_the_same_packages_and_ranges():
 
 def test_what_the_project_is_made_with_is_declared():
     text = (ROOT / "environment.yml").read_text(encoding="utf-8")
-    for package in ("jupyter", "jupyter-book", "torch", "torchvision", "pandas", "seaborn", "scikit-learn", "papermill"):
+    for package in (
+        "jupyter",
+        "jupyter-book",
+        "torch",
+        "torchvision",
+        "pandas",
+        "seaborn",
+        "scikit-learn",
+        "papermill",
+    ):
         assert re.search(rf"- {package} ", text), package
 
 
@@ -79,7 +101,11 @@ def test_every_artefact_of_the_paper_is_made_by_a_notebook():
 def test_no_file_speaks_of_registries_or_home_folders():
     for path in ROOT.rglob("*"):
         inside = path.relative_to(ROOT).parts
-        if not path.is_file() or inside[0].startswith((".git", ".venv", "_build", "cache", "results", "data")) or path.suffix == ".lock":
+        if (
+            not path.is_file()
+            or inside[0].startswith((".git", ".venv", "_build", "cache", "results", "data"))
+            or path.suffix == ".lock"
+        ):
             continue
         if path.suffix in (".py", ".md", ".yml", ".yaml", ".toml", ".ipynb", ".json", ".csv", ".bib", ".css"):
             text = path.read_text(encoding="utf-8")

@@ -17,8 +17,12 @@ def _root(tmp_path, monkeypatch):
 def test_a_run_is_named_after_its_edition_and_settings():
     assert runs.resolve("tiny").name == "tiny"
     assert runs.resolve("tiny", settings={"seed": 7}).name == "tiny-seed-7"
-    assert runs.resolve("open-cxr", settings={"weights": "random", "folders.nih": "/x"}).name == "open-cxr-weights-random"
-    long = runs.resolve("tiny", settings={"models": ["resnet18", "resnet50", "squeezenet", "densenet121", "densenet161"]})
+    assert (
+        runs.resolve("open-cxr", settings={"weights": "random", "folders.nih": "/x"}).name == "open-cxr-weights-random"
+    )
+    long = runs.resolve(
+        "tiny", settings={"models": ["resnet18", "resnet50", "squeezenet", "densenet121", "densenet161"]}
+    )
     assert len(long.name) < 30
 
 

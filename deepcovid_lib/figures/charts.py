@@ -68,14 +68,26 @@ def scores(frame: pd.DataFrame, model: str) -> Drawing:
         counts, _ = np.histogram(own, edges)
         axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=look.colour, linewidth=0)
         axes.axvline(threshold, color=mpl.rcParams["text.color"], linewidth=1, linestyle=(0, (3, 2)))
-        axes.annotate(f"{look.label}, n = {len(own):,}", (1, 1), xycoords="axes fraction", ha="right", va="top", xytext=(-4, -4), textcoords="offset points")
+        axes.annotate(
+            f"{look.label}, n = {len(own):,}",
+            (1, 1),
+            xycoords="axes fraction",
+            ha="right",
+            va="top",
+            xytext=(-4, -4),
+            textcoords="offset points",
+        )
         axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
         rows += [(group, low, high, count) for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)]
         told.append(f"{look.label}: {len(own):,} films, middle score {own.median():.3f}")
     panels[-1].set_xlabel("score; dashed: threshold of 97.5% sensitivity")
     panels[len(panels) // 2].set_ylabel("films")
     data = pd.DataFrame(rows, columns=["group", "from", "to", "films"])
-    return Drawing(figure, data, f"Scores by {MODELS[model].label}. {'; '.join(told)}. Threshold of 97.5% sensitivity: {threshold:.3f}.")
+    return Drawing(
+        figure,
+        data,
+        f"Scores by {MODELS[model].label}. {'; '.join(told)}. Threshold of 97.5% sensitivity: {threshold:.3f}.",
+    )
 
 
 def thresholds(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
@@ -97,11 +109,22 @@ def thresholds(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
             axes.plot(grid, right / len(own), color=look.colour, linestyle=dash, label=quantity)
             axes.fill_between(grid, low, high, color=look.colour, alpha=0.18, linewidth=0)
             rows += [(model, quantity, *row) for row in zip(grid, right / len(own), low, high, strict=True)]
-            mine = printed[(printed["model"] == model) & (printed["quantity"] == quantity) & printed["threshold"].notna()]
+            mine = printed[
+                (printed["model"] == model) & (printed["quantity"] == quantity) & printed["threshold"].notna()
+            ]
             inside = mine[mine["threshold"].between(grid[0], grid[-1])]
-            axes.plot(inside["threshold"], inside["value"], linestyle="none", marker="o" if quantity == "sensitivity" else "s", markerfacecolor="none", color=mpl.rcParams["text.color"])
+            axes.plot(
+                inside["threshold"],
+                inside["value"],
+                linestyle="none",
+                marker="o" if quantity == "sensitivity" else "s",
+                markerfacecolor="none",
+                color=mpl.rcParams["text.color"],
+            )
         auc = metrics.auc_interval(frame["label"] == "covid", frame["score"], method="delong").auc
-        told.append(f"{look.label}: at a threshold of {_operating_threshold(frame):.3f} the sensitivity reaches 97.5%; AUC {auc:.3f}.")
+        told.append(
+            f"{look.label}: at a threshold of {_operating_threshold(frame):.3f} the sensitivity reaches 97.5%; AUC {auc:.3f}."
+        )
     axes.set(xlabel="threshold", ylim=(-0.02, 1.02))
     axes.yaxis.set_major_formatter(PERCENT)
     axes.legend(loc="center right")
@@ -115,10 +138,17 @@ def intervals(table: pd.DataFrame) -> Drawing:
     panels = figure.subplots(1, 2, sharey=True)
     models = list(dict.fromkeys(table["model"]))
     ink = mpl.rcParams["text.color"]
-    kinds = (("Eq. 3", "value_low", "value_high", "o"), ("Wilson", "wilson_low", "wilson_high", "s"), ("Clopper-Pearson", "clopper_pearson_low", "clopper_pearson_high", "^"), ("paper", "paper_low", "paper_high", "D"))
+    kinds = (
+        ("Eq. 3", "value_low", "value_high", "o"),
+        ("Wilson", "wilson_low", "wilson_high", "s"),
+        ("Clopper-Pearson", "clopper_pearson_low", "clopper_pearson_high", "^"),
+        ("paper", "paper_low", "paper_high", "D"),
+    )
     data = table.assign(
-        value_low=table["value"] - table["margin"], value_high=table["value"] + table["margin"],
-        paper_low=table["paper"] - table["paper_margin"], paper_high=table["paper"] + table["paper_margin"],
+        value_low=table["value"] - table["margin"],
+        value_high=table["value"] + table["margin"],
+        paper_low=table["paper"] - table["paper_margin"],
+        paper_high=table["paper"] + table["paper_margin"],
     )
     told = []
     for axes, quantity in zip(panels, ("sensitivity", "specificity"), strict=True):
@@ -129,14 +159,35 @@ def intervals(table: pd.DataFrame) -> Drawing:
                 middle = row.paper if kind == "paper" else row.value
                 bounds = (getattr(row, low), getattr(row, high))
                 axes.plot(bounds, (place, place), color=colour, linewidth=1.6)
-                axes.plot(middle, place, marker=marker, color=colour, markersize=5, markerfacecolor="none" if kind == "paper" else colour)
-            told.append(f"{MODELS[row.model].label} {quantity} {100 * row.value:.1f}%, Wilson {100 * row.wilson_low:.1f} to {100 * row.wilson_high:.1f}%")
+                axes.plot(
+                    middle,
+                    place,
+                    marker=marker,
+                    color=colour,
+                    markersize=5,
+                    markerfacecolor="none" if kind == "paper" else colour,
+                )
+            told.append(
+                f"{MODELS[row.model].label} {quantity} {100 * row.value:.1f}%, Wilson {100 * row.wilson_low:.1f} to {100 * row.wilson_high:.1f}%"
+            )
         axes.axvline(1, color=ink, linewidth=0.8, linestyle=(0, (1, 2)))
         axes.set_title(quantity)
         axes.xaxis.set_major_formatter(PERCENT)
         axes.xaxis.set_major_locator(MaxNLocator(4))
     panels[0].set_yticks([-number for number in range(len(models))], [MODELS[model].label for model in models])
-    marks = [Line2D([], [], color=ink, marker=marker, linewidth=1.6, markersize=5, markerfacecolor="none" if kind == "paper" else ink, label=kind) for kind, *_, marker in kinds]
+    marks = [
+        Line2D(
+            [],
+            [],
+            color=ink,
+            marker=marker,
+            linewidth=1.6,
+            markersize=5,
+            markerfacecolor="none" if kind == "paper" else ink,
+            label=kind,
+        )
+        for kind, *_, marker in kinds
+    ]
     figure.legend(handles=marks, loc="outside lower center", ncols=4, frameon=False)
     return Drawing(figure, data, "95% intervals of the rates. " + "; ".join(told) + ".")
 
@@ -149,12 +200,25 @@ def roc(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
     for model, frame in scores_by_model.items():
         look, positive = MODELS[model], frame["label"] == "covid"
         false, true, cuts = roc_curve(positive, frame["score"], drop_intermediate=False)
-        area = metrics.auc_interval(positive, frame["score"], method="bootstrap", groups=frame["patient_id"], replicates=500, seed=0)
+        area = metrics.auc_interval(
+            positive, frame["score"], method="bootstrap", groups=frame["patient_id"], replicates=500, seed=0
+        )
         label = f"{look.label}  {area.auc:.3f} ({area.low:.3f} to {area.high:.3f})"
-        bounds = [metrics.proportion_interval(round(share * positive.sum()), int(positive.sum()), method="wilson") for share in true]
+        bounds = [
+            metrics.proportion_interval(round(share * positive.sum()), int(positive.sum()), method="wilson")
+            for share in true
+        ]
         for axes in (whole, corner):
             axes.step(false, true, where="post", color=look.colour, linestyle=look.dash, label=label)
-        corner.fill_between(false, [b[0] for b in bounds], [b[1] for b in bounds], step="post", color=look.colour, alpha=0.1, linewidth=0)
+        corner.fill_between(
+            false,
+            [b[0] for b in bounds],
+            [b[1] for b in bounds],
+            step="post",
+            color=look.colour,
+            alpha=0.1,
+            linewidth=0,
+        )
         rows += [(model, *row) for row in zip(cuts, false, true, strict=True)]
         told.append(f"{look.label} {area.auc:.3f} ({area.low:.3f} to {area.high:.3f})")
     whole.plot((0, 1), (0, 1), color=mpl.rcParams["text.color"], linewidth=0.8, linestyle=(0, (1, 2)))
@@ -166,7 +230,14 @@ def roc(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
         axes.yaxis.set_major_formatter(PERCENT)
         axes.xaxis.set_major_locator(MaxNLocator(4))
     handles, labels = whole.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=1, frameon=False, title="AUC with 95% interval (patients resampled)")
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=1,
+        frameon=False,
+        title="AUC with 95% interval (patients resampled)",
+    )
     data = pd.DataFrame(rows, columns=["model", "threshold", "false_positive_rate", "sensitivity"])
     return Drawing(figure, data, f"ROC curves. AUC with 95% interval: {'; '.join(told)}.")
 
@@ -183,10 +254,25 @@ def confusion(counts: Mapping[str, float], model: str, threshold: float) -> Draw
     for row in range(2):
         for column in range(2):
             strength = 0.08 + 0.5 * np.nan_to_num(shares[row, column])
-            axes.add_patch(mpl.patches.Rectangle((column, 1 - row), 1, 1, facecolor=(*base, strength), edgecolor=mpl.rcParams["text.color"], linewidth=0.8))
+            axes.add_patch(
+                mpl.patches.Rectangle(
+                    (column, 1 - row),
+                    1,
+                    1,
+                    facecolor=(*base, strength),
+                    edgecolor=mpl.rcParams["text.color"],
+                    linewidth=0.8,
+                )
+            )
             axes.text(column + 0.5, 1.56 - row, f"{table[row, column]:,.0f}", ha="center", va="center", fontsize=18)
             axes.text(column + 0.5, 1.27 - row, f"{100 * shares[row, column]:.1f}%", ha="center", va="center")
-    axes.set(xlim=(0, 2), ylim=(0, 2), xlabel="called", ylabel="true", title=f"{MODELS[model].label}, threshold {threshold:.3f}")
+    axes.set(
+        xlim=(0, 2),
+        ylim=(0, 2),
+        xlabel="called",
+        ylabel="true",
+        title=f"{MODELS[model].label}, threshold {threshold:.3f}",
+    )
     axes.set_xticks((0.5, 1.5), names)
     axes.set_yticks((1.5, 0.5), names, rotation=90, va="center")
     axes.tick_params(length=0)
@@ -208,9 +294,20 @@ def learned(frame: pd.DataFrame, model: str) -> Drawing:
     told = []
     for number, group in enumerate(groups):
         look, own = GROUPS[group], odds[frame["group"] == group]
-        axes.plot(own, -number + rng.uniform(-0.28, 0.28, len(own)), linestyle="none", marker="o", markersize=3, alpha=0.55, color=look.colour, markeredgewidth=0)
+        axes.plot(
+            own,
+            -number + rng.uniform(-0.28, 0.28, len(own)),
+            linestyle="none",
+            marker="o",
+            markersize=3,
+            alpha=0.55,
+            color=look.colour,
+            markeredgewidth=0,
+        )
         low, middle, high = own.quantile([0.25, 0.5, 0.75])
-        axes.plot((low, high), (-number, -number), color=mpl.rcParams["text.color"], linewidth=2.5, solid_capstyle="butt")
+        axes.plot(
+            (low, high), (-number, -number), color=mpl.rcParams["text.color"], linewidth=2.5, solid_capstyle="butt"
+        )
         axes.plot(middle, -number, marker="|", markersize=16, markeredgewidth=2.5, color=mpl.rcParams["text.color"])
         told.append(f"{look.label} {middle:.2f} ({low:.2f} to {high:.2f})")
     axes.set_yticks([-number for number in range(len(groups))], [GROUPS[group].label for group in groups])
@@ -227,4 +324,6 @@ def _edges(values: pd.Series) -> np.ndarray:
 
 
 def _operating_threshold(frame: pd.DataFrame) -> float:
-    return float(metrics.operating_points(frame["label"] == "covid", frame["score"], sensitivities=[TARGET])["threshold"].iloc[0])
+    return float(
+        metrics.operating_points(frame["label"] == "covid", frame["score"], sensitivities=[TARGET])["threshold"].iloc[0]
+    )

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocato
 from deepcovid_lib import style
 from deepcovid_lib.style import Drawing
 
-FUNNEL_SPAN_OF_LOGARITHMS = 100
+FUNNEL_SPAN_OF_LOGARITHMS = 20
 BAR = 0.36
 
 
@@ -39,8 +39,7 @@ def class_counts(table: pd.DataFrame) -> Drawing:
     places = np.arange(len(data)) + 0.75 * gaps.to_numpy()
     figure = Figure(figsize=(style.WIDTH, BAR * (places[-1] + 1) + 0.7), layout="constrained")
     axes = figure.subplots()
-    covid, other = style.group("covid").colour, style.muted()
-    colours = [covid if name.startswith("COVID") else other for name in data["class"]]
+    colours = [style.CLASSES["covid" if name.startswith("COVID") else "non_covid"].colour for name in data["class"]]
     bars = axes.barh(places, data["images"], height=0.7, color=colours)
     axes.bar_label(bars, [f"{count:,}" for count in data["images"]], padding=4)
     axes.set_yticks(places, [name.replace(" after augmentation", ",\naugmented") for name in data["class"]])
@@ -63,7 +62,7 @@ def class_counts(table: pd.DataFrame) -> Drawing:
 def funnel(frame: pd.DataFrame) -> Drawing:
     """Draw what every rule of the selection left, one panel per source, each rule above its bar.
 
-    A source whose counts span a factor of 100 or more stands on a logarithmic scale, and its axis says so.
+    A source whose counts span a factor of 20 or more stands on a logarithmic scale, and its axis says so.
 
     Parameters
     ----------
@@ -84,7 +83,7 @@ def funnel(frame: pd.DataFrame) -> Drawing:
         logarithmic = largest >= FUNNEL_SPAN_OF_LOGARITHMS * max(1, part["rows"].min())
         start = 1 if logarithmic else 0
         places = np.arange(len(part))
-        axes.barh(places, np.maximum(counts - start, 0), left=start, height=0.34, color=style.group("normal").colour)
+        axes.barh(places, np.maximum(counts - start, 0), left=start, height=0.34, color=style.CLASSES["non_covid"].colour)
         for place, row in zip(places, part.itertuples(), strict=True):
             images = f"{row.rows:,} image{'' if row.rows == 1 else 's'}"
             patients = f" · {row.patients:,} patient{'' if row.patients == 1 else 's'}" if row.patients else ""
@@ -93,7 +92,13 @@ def funnel(frame: pd.DataFrame) -> Drawing:
             axes.annotate(rule, (start, place - 0.2), (2, 2), fontsize=style.SMALL, **options)
             corner = axes.get_yaxis_transform()
             axes.annotate(
-                images + patients, (1, place - 0.2), (0, 2), xycoords=corner, ha="right", fontsize=style.SMALL, **options
+                images + patients,
+                (1, place - 0.2),
+                (0, 2),
+                xycoords=corner,
+                ha="right",
+                fontsize=style.SMALL,
+                **options,
             )
         if logarithmic:
             axes.set_xscale("log")
@@ -132,7 +137,7 @@ def training(histories: Mapping[str, pd.DataFrame]) -> Drawing:
         few = {"marker": look.marker, "markersize": 5} if len(history) <= 12 else {}
         for axes, quantity in zip(panels, ("loss", "accuracy"), strict=True):
             axes.plot(history["epoch"], history[quantity], color=look.colour, ls=look.dash, label=look.label, **few)
-    panels[0].set(title="Loss", ylim=(0, None))
+    panels[0].set(title="Loss", ylim=(0, 1.08 * data["loss"].max()))
     panels[1].set(title="Accuracy")
     panels[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=_decimals(data["accuracy"])))
     for axes in panels:
@@ -141,7 +146,7 @@ def training(histories: Mapping[str, pd.DataFrame]) -> Drawing:
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.grid(axis="y")
     if len(histories) > 1:
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, handlelength=2.6)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, handlelength=2.8)
     told = []
     for name, history in histories.items():
         first, last = history.iloc[0], history.iloc[-1]

@@ -59,10 +59,7 @@ def candidates(folder: str | Path, *, views: Sequence[str] | None = ("PA",)) -> 
     table = find_table(folder, [TABLE])
     rows = read_columns(table, ["patientid", "finding", "view", "filename"], ["modality"])
     view = rows["view"].str.casefold()
-    if "modality" in rows:
-        is_xray = rows["modality"].str.casefold().isin(XRAY)
-    else:
-        is_xray = ~view.isin(CT_VIEWS)
+    is_xray = rows["modality"].str.casefold().isin(XRAY) if "modality" in rows else ~view.isin(CT_VIEWS)
     rules = [
         ("rows of metadata.csv", pd.Series(True, index=rows.index)),
         ("modality is X-ray", is_xray),

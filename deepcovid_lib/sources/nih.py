@@ -16,7 +16,7 @@ SOURCE = "nih"
 TABLES = tuple(
     f"{stem}{suffix}" for stem in ("Data_Entry_2017_v2020", "Data_Entry_2017") for suffix in (".csv", ".csv.gz")
 )
-SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = ("png", "jpg", "jpeg")
 _STEM = re.compile(r"\d{8}_\d{3}")
 
 
@@ -71,7 +71,10 @@ def candidates(folder: str | Path, *, views: Sequence[str] | None = None) -> Can
         )
 
     present = frame[frame["stem"].isin(list(files))]
-    steps = [(f"rows of {table.name.removesuffix('.gz')}", frame["patient id"]), ("film present", present["patient id"])]
+    steps = [
+        (f"rows of {table.name.removesuffix('.gz')}", frame["patient id"]),
+        ("film present", present["patient id"]),
+    ]
     kept = present
     if views is not None:
         kept = present[present["view position"].isin(list(views))]
@@ -106,9 +109,9 @@ def _films(folder: Path) -> dict[str, str]:
     for place, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
-            stem, suffix = os.path.splitext(name)
+            stem, _, suffix = name.rpartition(".")
             if suffix.lower() in SUFFIXES and _STEM.fullmatch(stem):
-                path = os.path.join(place, name)  # noqa: PTH118
+                path = f"{place}{os.sep}{name}"
                 if stem in films:
                     raise Problem(f"film {stem} is also there as {films[stem]}", file=path, remedy="keep one of them")
                 films[stem] = path

@@ -9,11 +9,12 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from deepcovid_lib.problems import Problem
-from deepcovid_lib.sources import COLUMNS, NORMAL, Candidates, image_ids, make_funnel, read_columns
+from deepcovid_lib.sources import COLUMNS, Candidates, image_ids, make_funnel, read_columns
 from deepcovid_lib.sources.chexpert import FINDINGS
 
 SOURCE = "released"
 SUFFIXES = (".png", ".jpg", ".jpeg")
+SIDES = ("train", "test")
 LABELS = {"covid": "covid", "non": "non_covid"}
 _CHEXPERT_NAME = re.compile(r"(?:(?P<finding>.+?)-)?(?P<patient>patient\d+)-study\d+-", re.IGNORECASE)
 _SPELLING = {finding.replace(" ", "").casefold(): finding for finding in FINDINGS}
@@ -32,8 +33,8 @@ def candidates(folder: str | Path, *, metadata: str | Path | None = None) -> Can
     folder : path-like
         The folder with ``train/`` and ``test/``, or its parent.
     metadata : path-like, optional
-        ``metadata.csv`` of covid-chestxray-dataset; images are joined to it by file name, for their patient, finding
-        and view. An image without a row there counts as a patient of its own, as does every image without metadata.
+        ``metadata.csv`` of covid-chestxray-dataset; images are joined to it by file name, for their patient and
+        view. An image without a row there counts as a patient of its own, as does every image without metadata.
 
     Returns
     -------
@@ -62,20 +63,74 @@ def candidates(folder: str | Path, *, metadata: str | Path | None = None) -> Can
     [['released:b', 'COVID-19', 'test'], ['released:patient00009', 'No Finding', 'test']]
     """
     root = _root(Path(folder))
-    names = [name for side in ("train", "test") for label in LABELS for name in _images(root, f"{side}/{label}")]
+    names = [name for side in SIDES for label in LABELS for name in _images(root, f"{side}/{label}")]
     rows = pd.DataFrame([_described(name) for name in names])
     rows["image_id"] = image_ids(SOURCE, names)
     rows["path"] = [str(root / name) for name in names]
     rows["source"] = SOURCE
-    steps = [("images under train/ and test/", "")]
+    rule = "images under train/ and test/"
     if metadata is not None:
-        known = _known(Path(metadata))
-        is_covid = rows["label"] == "covid"
-        stems = rows["stem"].str.casefold()
-        for column in ("patient", "finding", "view"):
-            rows[column] = rows[column].mask(is_covid, stems.map(known[column])).fillna(rows[column])
-        steps.append(("patients joined by file name where metadata has it", ""))
-    unknown = rows["patient"] == ""
-    rows["patient_id"] = SOURCE + ":" + rows["patient"].mask(unknown, rows["image_id"].str.removeprefix(f"{SOURCE}:"))
-    funnel = make_funnel(SOURCE, [(rule, rows["patient"]) for rule, _ in steps])
-    return Candidates(rows[[*COLUMNS, "split"]], funnel)
+        _join(rows, Path(metadata))
+        rule += ", patients by file name where metadata has them"
+    alone = rows["image_id"].str.removeprefix(f"{SOURCE}:")
+    rows["patient_id"] = f"{SOURCE}:" + rows["patient"].mask(rows["patient"] == "", alone)
+    return Candidates(rows[[*COLUMNS, "split"]], make_funnel(SOURCE, [(rule, rows["patient_id"])]))
+
+
+def _root(folder: Path) -> Path:
+    """Return the folder that holds train/ and test/: `folder` itself, or the one sub-folder that does."""
+    if not folder.is_dir():
+        raise Problem("no such folder", file=folder, remedy="give the folder of the unpacked archive")
+    if _has_sides(folder):
+        return folder
+    found = sorted(place for place in folder.iterdir() if place.is_dir() and _has_sides(place))
+    if len(found) != 1:
+        names = ", ".join(place.name for place in found) or "none"
+        raise Problem(
+            f"train/ and test/ are not here, and the sub-folders that hold both are: {names}",
+            file=folder,
+            remedy="give the folder with train/ and test/",
+        )
+    return found[0]
+
+
+def _has_sides(folder: Path) -> bool:
+    return all((folder / side).is_dir() for side in SIDES)
+
+
+def _images(root: Path, part: str) -> list[str]:
+    """Return the images below one of the four folders, relative to `root`."""
+    if not (root / part).is_dir():
+        raise Problem(f"no folder {part}", file=root, remedy="unpack the whole archive")
+    paths = (Path(place, name) for place, _, names in os.walk(root / part) for name in names if name[0] != ".")
+    found = sorted(path.relative_to(root).as_posix() for path in paths if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise Problem(f"no image in {part}", file=root, remedy="unpack the whole archive")
+    return found
+
+
+def _described(name: str) -> dict[str, str]:
+    """Return what the place and name of an image tell of it."""
+    side, folder, *inner, _ = PurePosixPath(name).parts
+    stem = PurePosixPath(name).stem
+    known = {"stem": stem, "label": LABELS[folder], "split": side, "patient": "", "finding": "COVID-19", "view": ""}
+    if folder == "covid":
+        return known
+    found = _CHEXPERT_NAME.match(stem)
+    said = (found and found["finding"]) or (inner[-1] if inner else "")
+    spelled = _SPELLING.get(said.replace("_", "").replace(" ", "").casefold(), said)
+    return known | {"patient": found["patient"].lower() if found else "", "finding": spelled}
+
+
+def _join(rows: pd.DataFrame, metadata: Path) -> None:
+    """Enter patient and view of the COVID-19 images that `metadata` lists."""
+    known = read_columns(metadata, ["patientid", "view", "filename"])
+    known["stem"] = [PurePosixPath(name).stem.casefold() for name in known["filename"]]
+    for stem, patients in known.groupby("stem")["patientid"]:
+        if stem and patients.nunique() > 1:
+            row = int(patients.index[-1]) + 2
+            raise Problem(f"'{stem}' belongs to several patients", file=metadata, row=row, remedy="correct the table")
+    known = known.drop_duplicates("stem").set_index("stem")
+    stems = rows["stem"].str.casefold().where(rows["label"] == "covid", "")
+    for column, name in (("patient", "patientid"), ("view", "view")):
+        rows[column] = stems.map(known[name].drop("", errors="ignore")).fillna(rows[column])

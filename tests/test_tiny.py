@@ -1,0 +1,83 @@
+"""The whole way on the tiny edition, in an empty checkout: images to book, and again without work."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CHECKOUT = (
+    "Snakefile",
+    "_config.yml",
+    "_toc.yml",
+    "index.md",
+    "CITATION.cff",
+    "CHANGELOG.md",
+    "book",
+    "notebooks",
+    "editions",
+    "recorded",
+    "deepcovid_lib",
+)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in CHECKOUT:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    return folder
+
+
+def reproduce(folder, *arguments):
+    environment = {**os.environ, "DEEPCOVID_ROOT": str(folder), "PYTHONPATH": str(folder)}
+    command = [sys.executable, "-m", "deepcovid_lib.cli", "reproduce", "--edition", "tiny", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=600)
+
+
+def test_images_to_book_and_again(checkout):
+    told = reproduce(checkout)
+    assert told.returncode == 0, told.stderr
+    assert (checkout / "_build" / "html" / "index.html").is_file()
+    assert "steps" in told.stderr
+    results = checkout / "results" / "tiny"
+    facts = json.loads((results / "facts.json").read_text())
+    assert {"dataset", "extract-resnet18", "finetune-resnet18", "roc-and-confusion", "book"} <= set(facts)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        str(ROOT / "tests" / "book_checks.py"),
+        "--book",
+        str(checkout / "_build" / "html"),
+        "--run",
+        str(results),
+    ]
+    checked = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert checked.returncode == 0, checked.stdout
+
+    stood = (checkout / "_build" / "html").readlink()
+    again = reproduce(checkout)
+    assert again.returncode == 0, again.stderr
+    assert "[1/" not in again.stderr
+    assert (checkout / "_build" / "html").readlink() == stood
+
+    notebook = checkout / "notebooks" / "reliability.ipynb"
+    notebook.write_text(notebook.read_text().replace("from deepcovid_lib import", "1 / 0; from deepcovid_lib import"))
+    broken = reproduce(checkout)
+    assert broken.returncode == 1
+    last = broken.stderr.strip().splitlines()[-1]
+    assert "reliability.ipynb" in last
+    assert "ZeroDivisionError" in last
+    assert (checkout / "_build" / "html").readlink() == stood
