@@ -161,7 +161,7 @@ def _number(slug: str) -> str:
 def _cell(value: Any, heading: str) -> str:
     if value is None or (not isinstance(value, str) and pd.isna(value)):
         return "–"
-    if isinstance(value, bool) or isinstance(value, str):
+    if isinstance(value, bool | str):
         return str(value)
     if heading.endswith(" %"):
         return f"{100 * value:.1f}%"

@@ -315,7 +315,7 @@ def _weights_file(backbone: Backbone, cache: str | Path | None) -> Path:
         try:
             with replacing(path) as temporary:
                 pooch.HTTPDownloader(timeout=DOWNLOAD_TIMEOUT)(backbone.url, str(temporary), None)
-                _check_hash(temporary, backbone)
+                _check_hash(temporary, backbone, path)
         except OSError as fault:
             raise Problem(
                 f"the ImageNet weights of {backbone.title} are not here and could not be fetched",
@@ -323,12 +323,13 @@ def _weights_file(backbone: Backbone, cache: str | Path | None) -> Path:
                 remedy=f"fetch {backbone.url} on another machine and place it there under the name "
                 f"{backbone.file_name}, or choose weights=random",
             ) from fault
-    _check_hash(path, backbone)
+    _check_hash(path, backbone, path)
     return path
 
 
-def _check_hash(path: Path, backbone: Backbone) -> None:
-    found = sha256(path)
+def _check_hash(held: Path, backbone: Backbone, path: Path) -> None:
+    """Refuse what a file holds, meant for `path`, unless it is what the name promises."""
+    found = sha256(held)
     if not found.startswith(backbone.hash_prefix):
         raise Problem(
             f"not the weights of {backbone.title}: its SHA-256 starts with {found[: len(backbone.hash_prefix)]}, "

@@ -62,7 +62,10 @@ def architecture(summary: pd.DataFrame, title: str) -> Drawing:
     axes.set_axis_off()
     axes.set_title(title, loc="left")
     total, trained = int(summary["parameters"].sum()), int(summary["trainable"].sum())
-    alt = f"{title}: {len(summary)} blocks, {total:,} parameters, of which {trained:,} in the head are trained. The map shrinks from {max(sides)} to {min(sides)} pixels a side."
+    alt = (
+        f"{title}: {len(summary)} blocks, {total:,} parameters, of which {trained:,} in the head are trained. "
+        f"The map shrinks from {max(sides)} to {min(sides)} pixels a side."
+    )
     return Drawing(figure, summary.assign(output=summary["output"].astype(str)), alt)
 
 

@@ -22,13 +22,14 @@ def report() -> list[str]:
     root = runs.root()
     free = shutil.disk_usage(root).free / 1e9
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none; the processor is used"
+    book = root / "_build" / "html" / "index.html"
     versions = ", ".join(f"{package} {version}" for package, version in runs.versions().items())
     lines = [
         f"project: {root}",
         f"python: {platform.python_version()}; {versions}",
         f"device: {runs.device()}; graphics card: {gpu}",
         f"disk: {free:.0f} GB free{'' if free > 5 else ' (5 GB are wanted: make room first)'}",
-        f"book: {'in ' + str(root / '_build/html/index.html') if (root / '_build/html/index.html').is_file() else 'not built yet: make book'}",
+        f"book: {book if book.is_file() else 'not built yet: make book'}",
     ]
     for name in editions.names():
         needs = _needs(runs.resolve(name))
@@ -47,6 +48,6 @@ def _needs(run: Run) -> list[str]:
         absent = [model for model in run.edition.models if not backbones.at_hand(model)]
         if absent:
             needs.append(
-                f"ImageNet weights of {', '.join(absent)} (fetched at first use, or placed in {run.cache / 'weights'})"
+                f"ImageNet weights of {', '.join(absent)} (fetched at first use)"
             )
     return needs

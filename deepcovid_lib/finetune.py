@@ -377,5 +377,5 @@ def _stamp(head: dict[str, Tensor], metadata: dict[str, object]) -> str:
     digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(head):
         digest.update(f"{name} {head[name].dtype} {tuple(head[name].shape)}\n".encode())
-        digest.update(head[name].contiguous().numpy())
+        digest.update(head[name].contiguous().flatten().view(torch.uint8).numpy())
     return json.dumps({**metadata, "checksum": digest.hexdigest()}, sort_keys=True)

@@ -17,15 +17,12 @@ from deepcovid_lib.problems import Misuse, Problem
 SHORTEST_SIDE = 32
 LARGEST_AREA = 100_000_000
 DEPTHS = (8, 10, 12, 14, 16)
-
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
 LARGEST_ROTATION = 10.0
 LARGEST_SHIFT = 0.04
 
 _READERS = {b"\xff\xd8\xff": JpegImageFile, b"\x89PNG\r\n\x1a\n": PngImageFile}
-_AGAIN = "fetch the file again"
 
 
 def read(path: str | Path) -> np.ndarray:
@@ -35,11 +32,6 @@ def read(path: str | Path) -> np.ndarray:
     over black, the EXIF orientation is applied. Grey images of 16 bits keep the upper 8 of the bits in use: of 8, 10,
     12, 14 or 16, the fewest that hold the brightest pixel, so that a 12-bit film stored in 16 does not turn black.
 
-    Parameters
-    ----------
-    path : path-like
-        A file of 32 pixels a side or more, and of 100 megapixels at most.
-
     Returns
     -------
     numpy.ndarray of uint8, shape (height, width, 3)
@@ -48,8 +40,8 @@ def read(path: str | Path) -> np.ndarray:
     Raises
     ------
     Problem
-        If the file is absent, empty, no JPEG or PNG, cut short, damaged, animated, too small or too large. The pixels
-        of a file that is too large are never decoded.
+        If the file is absent, empty, no JPEG or PNG, cut short, damaged, animated, less than 32 pixels a side, or more
+        than 100 megapixels, which are never decoded.
 
     Examples
     --------
@@ -62,27 +54,27 @@ def read(path: str | Path) -> np.ndarray:
     """
     try:
         with Path(path).open("rb") as stream:
-            return _rgb(_decoded(stream, path))
+            return _pixels(stream, path)
     except OSError as fault:
         raise Problem(f"cannot be read ({fault.strerror or fault})", file=path, remedy="check the path") from fault
 
 
-def _decoded(stream, path: str | Path) -> Image.Image:
-    """Return the upright image of an open file, every pixel decoded."""
+def _pixels(stream, path: str | Path) -> np.ndarray:
+    """Decode an open file, every pixel of it."""
     head = stream.read(512)
     reader = next((reader for mark, reader in _READERS.items() if head.startswith(mark)), None)
     if reader is None:
-        raise Problem(f"is not a JPEG or PNG image but {_likeness(head)}", file=path, remedy=_AGAIN)
+        raise Problem(f"is not a JPEG or PNG image but {_likeness(head)}", file=path, remedy="fetch the file again")
     stream.seek(0)
     try:
         image = reader(stream)
         _refuse_odd(image, path)
         image.load()
-        return ImageOps.exif_transpose(image)
+        return _rgb(ImageOps.exif_transpose(image))
     except Problem:
         raise
     except Exception as fault:  # on damaged bytes Pillow raises a dozen types
-        raise Problem(f"is cut short or damaged ({fault})", file=path, remedy=_AGAIN) from fault
+        raise Problem(f"is cut short or damaged ({fault})", file=path, remedy="fetch the file again") from fault
 
 
 def _likeness(head: bytes) -> str:

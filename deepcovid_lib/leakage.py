@@ -81,9 +81,9 @@ def near_duplicates(frame: pd.DataFrame, *, threshold: float = SIMILAR) -> pd.Da
 
     Notes
     -----
-    The threshold was chosen on 895 films of covid-chestxray-dataset and NIH ChestX-ray14: among 399,540 pairs of films of
-    different patients the largest similarity was 0.794, while every re-encoded, every mirrored and turned (2 degrees)
-    and every cropped (2% at each edge) copy reached 0.819. Copies cut at some edges by 3% or more may be missed.
+    The threshold was chosen on 895 films of covid-chestxray-dataset and NIH ChestX-ray14: among 399,540 pairs of films
+    of different patients the largest similarity was 0.794, while every copy that was re-encoded, mirrored, turned by 2
+    degrees or cropped by 2% at each edge reached 0.819. Copies that are cut further at some edges may be missed.
 
     References
     ----------

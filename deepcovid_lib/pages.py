@@ -84,8 +84,9 @@ def _caption(known: dict) -> str:
 
 def _images(known: dict, base: str) -> str:
     """Both variants; in an element of their own, since the theme hides a caption that follows the variant not shown."""
+    alt = html.escape(known["alt"], quote=True)
     images = "".join(
-        f'<img class="only-{mode}" src="{base}{known["slug"]}{suffix}.svg" alt="{html.escape(known["alt"], quote=True)}" '
+        f'<img class="only-{mode}" src="{base}{known["slug"]}{suffix}.svg" alt="{alt}" '
         f'width="{known["width"]}" height="{known["height"]}" loading="lazy">'
         for mode, suffix in (("light", ""), ("dark", "-dark"))
     )

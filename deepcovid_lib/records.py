@@ -43,7 +43,7 @@ def facts(name: str) -> dict[str, Any]:
 def keep(run: Run) -> Path:
     """Record a run: what was asked, its facts, tables and scores, without paths, file names or images.
 
-    Images and patients are numbered in the order of their names, so that groups stay together and nothing else can be read.
+    Images and patients are numbered in an order that tells nothing; images of one patient keep one number.
     """
     target = folder() / run.name
     asked = run.edition.model_dump(mode="json", exclude={"folders"})

@@ -143,9 +143,9 @@ def begin(edition: str, *, name: str | None = None, settings: dict[str, Any] | N
         before = _read(path)
         if before == asked:
             return run
-        if before.get("edition") != edition or before.get("settings") != run.settings:
+        if before["edition"] != edition or before["settings"] != run.settings:
             raise Misuse(
-                f"run '{run.name}' was asked with {before.get('settings') or 'no settings'} of '{before.get('edition')}'",
+                f"run '{run.name}' was asked with {before['settings'] or 'no settings'} of '{before['edition']}'",
                 file=_shown(path, run.root),
                 remedy="choose another name with --run, or delete its folder",
             )

@@ -160,7 +160,10 @@ def trust(run: Run) -> str:
     if run.tests("performance"):
         return "Images and weights are the paper's kind, so the printed values are tested here."
     untrained = " and untrained networks" if run.edition.weights == "random" else ""
-    return f"Not as a test of the paper: this run uses other images{untrained}, so its numbers neither confirm nor refute the printed ones."
+    return (
+        f"Not as a test of the paper: this run uses other images{untrained}, so its numbers neither confirm nor "
+        "refute the printed ones."
+    )
 
 
 def extract(run: Run, model: str, *, shard: tuple[int, int] = (1, 1)) -> None:

@@ -371,7 +371,8 @@ def paper_versus_run(
             rows.append((where, what, row["paper_specificity"], *bounds, row["verdict"]))
     for row in reliability(scores_by_model, comparable=performance_comparable).to_dict("records"):
         bounds = (row["value"], row["wilson_low"], row["wilson_high"])
-        rows.append(("Table VI", f"{row['model']}: {row['quantity']}", row["paper"], *bounds, row["verdict"]))
+        decision = NO_TEST if row["note"] else row["verdict"]
+        rows.append(("Table VI", f"{row['model']}: {row['quantity']}", row["paper"], *bounds, decision))
     return pd.DataFrame(rows, columns=["where", "what", "paper", "run", "low", "high", "verdict"])
 
 

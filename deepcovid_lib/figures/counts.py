@@ -83,7 +83,9 @@ def funnel(frame: pd.DataFrame) -> Drawing:
         logarithmic = largest >= FUNNEL_SPAN_OF_LOGARITHMS * max(1, part["rows"].min())
         start = 1 if logarithmic else 0
         places = np.arange(len(part))
-        axes.barh(places, np.maximum(counts - start, 0), left=start, height=0.34, color=style.CLASSES["non_covid"].colour)
+        axes.barh(
+            places, np.maximum(counts - start, 0), left=start, height=0.34, color=style.CLASSES["non_covid"].colour
+        )
         for place, row in zip(places, part.itertuples(), strict=True):
             images = f"{row.rows:,} image{'' if row.rows == 1 else 's'}"
             patients = f" · {row.patients:,} patient{'' if row.patients == 1 else 's'}" if row.patients else ""

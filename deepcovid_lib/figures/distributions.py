@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy.special import expit, logit
+from sklearn.exceptions import UndefinedMetricWarning
+from statsmodels.stats.proportion import proportion_confint
 
 from deepcovid_lib import metrics, paper, style
 from deepcovid_lib.style import Drawing
@@ -18,6 +21,7 @@ from deepcovid_lib.tables import TARGET
 BINS = 40
 CERTAIN = 1e-12
 DASHED = (0, (4, 2))
+PAPER = {"markerfacecolor": "none", "markeredgewidth": 1.4, "markersize": 6}
 
 
 def scores(frame: pd.DataFrame, model: str) -> Drawing:
@@ -53,10 +57,11 @@ def scores(frame: pd.DataFrame, model: str) -> Drawing:
         look, own = style.group(name), frame.loc[frame["group"] == name, "score"].to_numpy()
         counts, _ = np.histogram(own, edges)
         axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=look.colour)
-        axes.set_yscale("function", functions=(np.sqrt, np.square))
+        axes.set_yscale("function", functions=(_root, np.square))
         axes.set(ylim=(0, 1.25 * counts.max()), yticks=_steps(counts.max()), title=f"{look.label}, {len(own):,}")
         if name == "covid":
-            axes.plot(own, np.full(len(own), -0.04), "|", color=look.colour, ms=6, mew=1.2, clip_on=False, transform=_below(axes))
+            rug = {"transform": axes.get_xaxis_transform(), "clip_on": False, "markersize": 6, "markeredgewidth": 1.2}
+            axes.plot(own, np.full(len(own), -0.06), "|", color=look.colour, **rug)
         called = np.count_nonzero(own >= threshold)
         if not np.isnan(threshold):
             axes.axvline(threshold, color=style.ink(), linewidth=1.3, linestyle=DASHED)
@@ -71,7 +76,9 @@ def scores(frame: pd.DataFrame, model: str) -> Drawing:
     if not np.isnan(threshold):
         cut = f"Threshold {_digits(threshold)}, the highest at which the sensitivity is at least {TARGET:.1%}."
     data = pd.DataFrame(records, columns=["group", "low", "high", "images"])
-    return Drawing(figure, data, f"Histograms of {style.model(model).label}'s scores by group. {'; '.join(told)}. {cut}")
+    return Drawing(
+        figure, data, f"Histograms of {style.model(model).label}'s scores by group. {'; '.join(told)}. {cut}"
+    )
 
 
 def learned(frame: pd.DataFrame, model: str) -> Drawing:
@@ -111,14 +118,15 @@ def learned(frame: pd.DataFrame, model: str) -> Drawing:
         records.append((name, len(own), *quartiles))
         told.append(f"{look.label} {_signed(quartiles[2])} ({_signed(quartiles[1])} to {_signed(quartiles[3])})")
     axes.axvline(0, color=style.muted(), linewidth=1, zorder=0)
-    axes.set_yticks(range(len(present)), [_two_lines(style.group(name).label) for name in present])
+    axes.set_yticks(range(len(present)), [style.group(name).label.replace(" ", "\n") for name in present])
     axes.tick_params(axis="y", length=0, colors=style.ink())
     axes.set(xlabel="log-odds of COVID-19", ylim=(len(present) - 0.45, -0.55))
     axes.xaxis.set_major_locator(MaxNLocator(6))
     above = axes.secondary_xaxis("top")
     low, high = axes.get_xlim()
     shares = [share for share in (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999) if low <= logit(share) <= high]
-    shares = shares if len(shares) > 1 else [round(float(expit(part * low + (1 - part) * high)), 3) for part in (0.9, 0.5, 0.1)]
+    if len(shares) < 2:
+        shares = [round(float(expit(low + part * (high - low))), 3) for part in (0.1, 0.5, 0.9)]
     above.set_ticks(logit(shares), [f"{share:g}" for share in shares])
     above.set_xlabel("score", fontsize=style.SMALL)
     above.spines["top"].set_visible(False)
@@ -161,7 +169,7 @@ def thresholds(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
             line, marks = own[own["origin"] == "run"], own[own["origin"] == "paper"]
             axes.fill_between(line["threshold"], line["low"], line["high"], color=look.colour, alpha=0.22, linewidth=0)
             axes.plot(line["threshold"], line["value"], color=look.colour, linestyle=look.dash)
-            axes.plot(marks["threshold"], marks["value"], look.marker, mec=style.ink(), mfc="none", mew=1.4, ms=6)
+            axes.plot(marks["threshold"], marks["value"], look.marker, **PAPER, markeredgecolor=style.ink())
         cut = _threshold(frame)
         told.append(f"{style.model(name).label} reaches {TARGET:.1%} sensitivity at threshold {_digits(cut)}")
         if len(models) > 1:
@@ -180,7 +188,11 @@ def thresholds(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
     ]
     data = pd.concat(frames, ignore_index=True)[["model", "quantity", "origin", "threshold", "value", "low", "high"]]
     if (data["origin"] == "paper").any():
-        marks.append(Line2D([], [], linestyle="", marker="o", mec=style.ink(), mfc="none", mew=1.4, ms=6, label="paper"))
+        marks.append(
+            Line2D(
+                [], [], linestyle="", marker="o", markeredgecolor=style.ink(), mfc="none", mew=1.4, ms=6, label="paper"
+            )
+        )
     figure.legend(handles=marks, loc="outside upper center", ncols=3, handlelength=2.6)
     return Drawing(figure, data, f"Sensitivity falls and specificity rises with the threshold. {'; '.join(told)}.")
 
@@ -208,9 +220,49 @@ def _steps(largest: int) -> list[int]:
     return [0, max(1, top // 4), top]
 
 
+def _root(counts: np.ndarray) -> np.ndarray:
+    """Return square roots, below zero mirrored so that ticks may hang there."""
+    return np.copysign(np.sqrt(np.abs(counts)), counts)
+
+
 def _threshold(frame: pd.DataFrame) -> float:
     """Return the operating threshold, NaN without COVID-19 images."""
-    positive = frame["label"] == "covid"
-    if not positive.any() or positive.all():
-        return np.nan if not positive.any() else float(np.sort(frame["score"])[-int(np.ceil(TARGET * len(frame)))])
-    return float(metrics.operating_points(positive, frame["score"], sensitivities=[TARGET])["threshold"].iloc[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)  # the figure shows what is undefined
+        points = metrics.operating_points(frame["label"] == "covid", frame["score"], sensitivities=[TARGET])
+    return float(points["threshold"].iloc[0])
+
+
+def _printed(model: str) -> pd.DataFrame:
+    """Return the paper's points of a model."""
+    values = paper.values()
+    points = values[(values["model"] == model) & values["quantity"].isin(["sensitivity", "specificity"])]
+    points = points.dropna(subset="threshold")[["quantity", "threshold", "value"]]
+    return points.assign(origin="paper", low=np.nan, high=np.nan)
+
+
+def _curves(frame: pd.DataFrame, printed: pd.Series) -> pd.DataFrame:
+    """Return both rates with their Wilson intervals on a grid that covers the scores and the printed thresholds."""
+    low, high = _range(frame["score"])
+    grid = np.linspace(low, high, 201)
+    if len(printed):
+        grid = np.union1d(grid, np.linspace(min(low, 0.9 * printed.min()), max(high, 1.1 * printed.max()), 101))
+    parts = []
+    for quantity, label in (("sensitivity", "covid"), ("specificity", "non_covid")):
+        own = np.sort(frame.loc[frame["label"] == label, "score"].to_numpy())
+        below = np.searchsorted(own, grid, side="left")
+        right = len(own) - below if quantity == "sensitivity" else below
+        if len(own):
+            low, high = proportion_confint(right, len(own), method="wilson")
+            part = {"quantity": quantity, "origin": "run", "threshold": grid, "value": right / len(own), "low": low}
+            parts.append(pd.DataFrame(part | {"high": high}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _digits(threshold: float) -> str:
+    return "undefined" if np.isnan(threshold) else f"{threshold:.3g}"
+
+
+def _signed(odds: float) -> str:
+    """Return a number with a true minus sign."""
+    return f"{odds:.2f}".replace("-", "−")

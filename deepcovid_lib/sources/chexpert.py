@@ -72,7 +72,7 @@ def candidates(folder: str | Path) -> Candidates:
     table = find_table(folder, TABLES)
     frame = _read(table)
     paths = frame["Path"].to_numpy()
-    patients = pd.Series(_patients(paths, table))
+    patients = _patients(paths, table)
     labels = frame[list(FINDINGS)].to_numpy()
     _refuse_other_values(labels, table)
 
@@ -97,7 +97,7 @@ def candidates(folder: str | Path) -> Candidates:
         {
             "image_id": [f"{SOURCE}:{'-'.join(path.rsplit('.', 1)[0].split('/')[-3:])}" for path in below],
             "path": [f"{roots[name]}/{path}" for name, path in zip(folders, below, strict=True)],
-            "patient_id": SOURCE + ":" + patients[single].to_numpy(),
+            "patient_id": [f"{SOURCE}:{patient}" for patient in patients[single]],
             "source": SOURCE,
             "label": "non_covid",
             "finding": np.array(FINDINGS, dtype=object)[positive[single].argmax(axis=1)],
@@ -120,18 +120,20 @@ def _read(table: Path) -> pd.DataFrame:
         raise Problem(f"a label is no number ({fault})", file=table, remedy="fetch the table again") from fault
 
 
-def _patients(paths: np.ndarray, table: Path) -> list[str]:
-    """Return the patient of each path, e.g. ``patient00001``."""
-    patients = [path.split("/")[-3] if isinstance(path, str) and path.count("/") > 2 else "" for path in paths]
-    for row, patient in enumerate(patients, start=2):
-        if not patient.startswith("patient"):
-            raise Problem(
-                f"'{paths[row - 2]}' names no patient",
-                file=table,
-                row=row,
-                remedy="paths read CheXpert-v1.0-small/train/patient00001/study1/view1_frontal.jpg",
-            )
-    return patients
+def _patients(paths: np.ndarray, table: Path) -> pd.Series:
+    """Return the patient of each path, e.g. ``patient00001``, as categories."""
+    named = [f"///{path}".rsplit("/", 3)[-3] for path in paths]
+    codes, names = pd.factorize(np.array(named, dtype=object))
+    odd = [code for code, name in enumerate(names) if not name.startswith("patient")]
+    if odd:
+        row = int(np.isin(codes, odd).argmax())
+        raise Problem(
+            f"'{paths[row]}' names no patient",
+            file=table,
+            row=row + 2,
+            remedy="paths read CheXpert-v1.0-small/train/patient00001/study1/view1_frontal.jpg",
+        )
+    return pd.Series(pd.Categorical.from_codes(codes, names))
 
 
 def _refuse_other_values(labels: np.ndarray, table: Path) -> None:
