@@ -12,13 +12,13 @@ import pandas as pd
 
 from deepcovid_lib import images
 from deepcovid_lib.files import sha256
+from deepcovid_lib.leakage import overlap
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.progress import track
-from deepcovid_lib.sources import FUNNEL_COLUMNS, NORMAL, Candidates
+from deepcovid_lib.sources import FUNNEL_COLUMNS, NORMAL, Candidates, chexpert
 
 Sides = tuple[int, int]
 SIDES = ("train", "test")
-TRIES = 200
 READERS = 4
 
 
@@ -67,7 +67,7 @@ def plan(
         ``image_id, patient_id, label, finding`` and more; the order of the rows does not matter.
     covid, normal, each_other : (int, int)
         Images for training and test of COVID-19, of "No Finding" and of each other finding. None takes every image
-        of the class and halves its patients.
+        of the class and halves its patients. Negatives without a finding are left out where others are counted.
     seed : int
         Fixes the draw.
 
@@ -79,7 +79,8 @@ def plan(
     Raises
     ------
     Problem
-        Naming the class, and how many images are needed and at hand.
+        Naming the class, and how many images are needed and at hand; also if an image or a patient has no name, or
+        two images have the same.
 
     References
     ----------
@@ -93,17 +94,20 @@ def plan(
     [['a', 'train'], ['b', 'train'], ['c', 'test']]
     """
     rows = rows.sort_values("image_id", ignore_index=True)
+    _refuse_unnamed(rows)
     classes = _classes(rows, covid, normal, each_other)
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(rows))
+    order = np.random.default_rng(seed).permutation(len(rows))
     counted = sorted(
         (item for item in classes if item[2] is not None), key=lambda item: (item[0] != "covid", len(item[1]))
     )
     sides: dict[str, str] = {}
     chosen = pd.Series("", index=rows.index)
     for name, members, (train, test) in counted:
-        shuffled = order[np.isin(order, members)]
-        drawn = _draw(rows, shuffled, {"train": train, "test": test}, sides, rng)
+        need = {"train": train, "test": test}
+        patients: dict[str, list[int]] = {}
+        for position in order[np.isin(order, members)]:
+            patients.setdefault(rows.at[position, "patient_id"], []).append(position)
+        drawn = _in_turn(patients, need, sides) or _divided(patients, need, sides)
         if drawn is None:
             raise Problem(
                 f"class '{name}' has {len(members)} images, not enough to put {train} in training and {test} in test "
@@ -167,39 +171,60 @@ def curate(
     Problem
         If a class falls short, a label has no image, or a patient stands on both sides of a planned split.
     """
+    if len({"split" in each.rows for each in found}) > 1:
+        raise Problem("one source brings its own split and another does not", remedy="use one kind of source")
     rows = pd.concat([each.rows for each in found], ignore_index=True)
     for label in ("covid", "non_covid"):
         if not (rows["label"] == label).any():
             raise Problem(f"the sources offer no image labelled {label}", remedy="check the folders of the edition")
+    _refuse_unnamed(rows)
     rows, missing = present(rows)
     rejected = [missing]
     funnel = [*(each.funnel for each in found), _step("all", 1, "file at hand", rows)]
+    digests: dict[str, str] = {}
     while True:
-        planned = rows if "split" in rows else plan(rows, covid=covid, normal=normal, each_other=each_other, seed=seed)
-        readable, unreadable = verify(planned)
+        planned = rows if "split" in rows else _plan_told(rows, missing, covid, normal, each_other, seed)
+        readable, unreadable = verify(planned[~planned["image_id"].isin(digests)])
+        digests |= dict(zip(readable["image_id"], readable["sha256"], strict=True))
         rejected.append(unreadable)
         if unreadable.empty:
             break
         rows = rows[~rows["image_id"].isin(unreadable["image_id"])]
-    manifest = readable.sort_values("image_id", ignore_index=True)
+    manifest = planned.assign(sha256=planned["image_id"].map(digests)).sort_values("image_id", ignore_index=True)
     funnel += [_step("all", 2, "readable, as far as chosen", rows)]
-    funnel += [
-        _step("all", 3 + number, f"chosen for {side}", manifest[manifest["split"] == side])
-        for number, side in enumerate(SIDES)
-    ]
-    overlap = both_sides(manifest)
-    if len(overlap) and "split" not in found[0].rows:
+    for step, side in enumerate(SIDES, start=3):
+        funnel.append(_step("all", step, f"chosen for {side}", manifest[manifest["split"] == side]))
+    shared = overlap(manifest)
+    if len(shared) and "split" not in rows:
         raise Problem(
-            f"patient {overlap['patient_id'].iloc[0]} stands on both sides",
+            f"patient {shared['patient_id'].iloc[0]} stands on both sides",
             remedy="report this: a plan must not do that",
         )
-    return Curated(manifest, pd.concat(funnel, ignore_index=True), pd.concat(rejected, ignore_index=True), overlap)
+    return Curated(manifest, pd.concat(funnel, ignore_index=True), pd.concat(rejected, ignore_index=True), shared)
 
 
-def both_sides(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return ``patient_id, train, test`` (images) of the patients that stand on both sides."""
-    counts = pd.crosstab(rows["patient_id"], rows["split"]).reindex(columns=list(SIDES), fill_value=0)
-    return counts[(counts > 0).all(axis=1)].reset_index().rename_axis(columns=None)
+def _plan_told(
+    rows: pd.DataFrame, missing: pd.DataFrame, covid: Sides, normal: Sides | None, each_other: Sides | None, seed: int
+) -> pd.DataFrame:
+    """Plan; where a class falls short while files are missing, tell that too."""
+    try:
+        return plan(rows, covid=covid, normal=normal, each_other=each_other, seed=seed)
+    except Problem as fault:
+        if missing.empty:
+            raise
+        raise Problem(f"{fault}; {len(missing)} listed files are missing, e.g. {missing['path'].iloc[0]}") from fault
+
+
+def _refuse_unnamed(rows: pd.DataFrame) -> None:
+    """Raise if an image or a patient has no name, or two images have the same."""
+    for column in ("image_id", "patient_id"):
+        blank = rows[column].isna() | (rows[column] == "")
+        if blank.any():
+            raise Problem(f"an image has no {column}", file=rows["path"][blank].iloc[0], remedy="correct its source")
+    again = rows["image_id"].duplicated()
+    if again.any():
+        name = rows["image_id"][again].iloc[0]
+        raise Problem(f"image_id '{name}' is there twice", remedy="give every image a name of its own")
 
 
 def _classes(rows: pd.DataFrame, covid: Sides, normal: Sides | None, each_other: Sides | None) -> list:
@@ -211,43 +236,63 @@ def _classes(rows: pd.DataFrame, covid: Sides, normal: Sides | None, each_other:
     if each_other is None:
         classes.append(("other findings", np.flatnonzero(others), None))
     else:
-        classes += [
-            (name, group.to_numpy(), each_other)
-            for name, group in rows.index[others].groupby(rows.loc[others, "finding"]).items()
-        ]
+        findings = rows["finding"].where(others, "")
+        known = chexpert.DISEASES if chexpert.SOURCE in set(rows.get("source", ())) else ()
+        names = sorted({*known, *findings} - {""})
+        classes += [(name, np.flatnonzero(findings == name), each_other) for name in names]
     return [item for item in classes if len(item[1]) or item[2] is not None]
 
 
-def _draw(
-    rows: pd.DataFrame, shuffled: np.ndarray, need: dict[str, int], sides: dict[str, str], rng: np.random.Generator
-) -> dict[int, str] | None:
-    """Positions with their side, exactly as many as needed; whole patients to one side, their images in turn.
+def _in_turn(patients: dict[str, list[int]], need: dict[str, int], sides: dict[str, str]) -> dict[int, str] | None:
+    """Positions with their side, patient after patient to the side that lacks most; None if that ends with too few.
 
-    A patient already on a side stays there. Patients are taken in a drawn order to the side that lacks most; where
-    that ends with too few, another order is tried.
+    A patient already on a side stays there.
     """
-    patients: dict[str, list[int]] = {}
-    for position in shuffled:
-        patients.setdefault(rows.at[position, "patient_id"], []).append(position)
-    exact = sum(need.values()) == len(shuffled)
-    names = list(patients)
-    for attempt in range(TRIES):
-        if attempt:
-            names = [names[index] for index in rng.permutation(len(names))]
-        if exact and attempt:
-            names.sort(key=lambda name: -len(patients[name]))  # large patients first: small ones fill the gaps
-        left, drawn = dict(need), {}
-        for name in sorted(names, key=lambda name: name not in sides):
-            own = patients[name]
-            options = [sides[name]] if name in sides else sorted(SIDES, key=lambda side: -left[side] / need[side])
-            whole = [side for side in options if left[side] >= len(own)]
-            side = (whole or options)[0]
-            taken = own if whole else ([] if exact else own[: left[side]])
-            drawn |= dict.fromkeys(taken, side)
-            left[side] -= len(taken)
-        if not any(left.values()):
-            return drawn
-    return None
+    exact = sum(need.values()) == sum(map(len, patients.values()))
+    left, drawn = dict(need), {}
+    for name, own in patients.items():
+        options = [sides[name]] if name in sides else sorted(SIDES, key=lambda side: -left[side] / max(need[side], 1))
+        whole = [side for side in options if left[side] >= len(own)]
+        side = (whole or options)[0]
+        taken = own if whole else ([] if exact else own[: left[side]])
+        drawn |= dict.fromkeys(taken, side)
+        left[side] -= len(taken)
+    return None if any(left.values()) else drawn
+
+
+def _divided(patients: dict[str, list[int]], need: dict[str, int], sides: dict[str, str]) -> dict[int, str] | None:
+    """Positions with their side: all patients divided so that both have enough, the surplus left out; None if not."""
+    held = {side: sum(len(own) for name, own in patients.items() if sides.get(name) == side) for side in SIDES}
+    free = [name for name in patients if name not in sides]
+    sizes = [len(patients[name]) for name in free]
+    to_test = _sum_within(sizes, need["test"] - held["test"], sum(sizes) - max(0, need["train"] - held["train"]))
+    if to_test is None:
+        return None
+    side_of = sides | {name: SIDES[index in to_test] for index, name in enumerate(free)}
+    drawn = {}
+    for side in SIDES:
+        positions = [position for name, own in patients.items() if side_of[name] == side for position in own]
+        drawn |= dict.fromkeys(positions[: need[side]], side)
+    return drawn
+
+
+def _sum_within(sizes: list[int], low: int, high: int) -> set[int] | None:
+    """Return indices whose sizes add up to the least sum possible from `low` to `high`; None if there are none.
+
+    Bit n of ``reached[i]`` says whether some of the first i sizes add up to n.
+    """
+    reached = [1]
+    for size in sizes:
+        reached.append(reached[-1] | reached[-1] << size)
+    rest = next((total for total in range(max(0, low), high + 1) if reached[-1] >> total & 1), None)
+    if rest is None:
+        return None
+    chosen = set()
+    for index in reversed(range(len(sizes))):
+        if not reached[index] >> rest & 1:
+            chosen.add(index)
+            rest -= sizes[index]
+    return chosen
 
 
 def _step(source: str, step: int, rule: str, rows: pd.DataFrame) -> pd.DataFrame:

@@ -47,7 +47,5 @@ def _needs(run: Run) -> list[str]:
     if run.edition.weights == "imagenet":
         absent = [model for model in run.edition.models if not backbones.at_hand(model)]
         if absent:
-            needs.append(
-                f"ImageNet weights of {', '.join(absent)} (fetched at first use)"
-            )
+            needs.append(f"ImageNet weights of {', '.join(absent)} (fetched at first use)")
     return needs

@@ -39,7 +39,7 @@ class Fit(_Strict):
 
 
 class RecipeAsked(_Strict):
-    """How the head is trained (the fields of `finetune.Recipe`)."""
+    """How the head is trained (the fields of `finetune.Recipe`), and on which scale its features come."""
 
     name: str = Field("paper", pattern=r"^[a-z0-9-]+$")
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -47,6 +47,7 @@ class RecipeAsked(_Strict):
     batch_size: int = Field(20, ge=1)
     epochs: int = Field(100, ge=1)
     weight_decay: float = Field(0.0, ge=0)
+    features: Literal["raw", "standardised"] = "raw"
 
 
 class Edition(_Strict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -223,7 +224,7 @@ def score(features: Tensor, head: dict[str, Tensor], backbone_name: str) -> np.n
     weight, bias = head["weight"].double().flatten(1), head["bias"].double()
     differences = []
     for rows in features.split(ROWS_SCORED_TOGETHER):
-        places = rows.double().reshape(len(rows), weight.shape[1], -1)
+        places = rows.double().reshape(*rows.shape[:2], math.prod(rows.shape[2:]))
         outputs = torch.matmul(weight, places) + bias[:, None]
         if rows.ndim > 2:
             outputs = outputs.relu()

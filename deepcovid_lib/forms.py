@@ -106,7 +106,8 @@ def checked(frame: pd.DataFrame, schema: pa.DataFrameSchema, *, file: str | Path
         return schema.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as fault:
         cases = fault.failure_cases
-    untyped = cases[cases["check"].str.startswith("dtype(") & cases["index"].isna()]
+    coerced = cases.loc[cases["check"].str.startswith("coerce_dtype("), "column"]
+    untyped = cases[cases["check"].str.startswith("dtype(") & cases["index"].isna() & ~cases["column"].isin(coerced)]
     if len(untyped):
         column, dtype = untyped.iloc[0][["column", "failure_case"]]
         raise Problem(f"column '{column}' holds {dtype}, not text", file=file, remedy="read it as text")

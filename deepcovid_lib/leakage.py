@@ -99,7 +99,7 @@ def near_duplicates(frame: pd.DataFrame, *, threshold: float = SIMILAR) -> pd.Da
     references = _prints(_thumbnails(train["path"]))
     thumbnails = _thumbnails(test["path"])
     pairs = []
-    for start in range(0, len(test), BLOCK):
+    for start in track(range(0, len(test), BLOCK), label="compare films"):
         block = slice(start, start + BLOCK)
         alike = _likeness(thumbnails[block], references)
         alike[test["sha256"].to_numpy()[block, None] == train["sha256"].to_numpy()[None]] = 1

@@ -78,8 +78,9 @@ def _one_sided(frame: pd.DataFrame, column: str) -> pd.Series:
 
 
 _SINGLE = pa.Check(lambda ids: ~ids.duplicated(), error="image_id '{image_id}' appears again; keep one row per film")
-_DIGITS = pa.Check.str_matches(
-    "^[0-9a-f]{64}$", error="sha256 '{sha256}' is not 64 lower-case hexadecimal digits; curate again"
+_DIGITS = pa.Check(
+    lambda cells: cells.str.fullmatch("[0-9a-f]{64}"),
+    error="sha256 '{sha256}' is not 64 lower-case hexadecimal digits; curate again",
 )
 _TOLD = pa.Check(_told, error="label {label} contradicts the finding '{finding}'; correct one of them")
 

@@ -181,7 +181,7 @@ def extract(run: Run, model: str, *, shard: tuple[int, int] = (1, 1)) -> None:
 
 def fit(run: Run, model: str) -> Path:
     """Train the run's head on cached features; leaves head, history and scores in the returned folder."""
-    from deepcovid_lib import backbones, features, finetune
+    from deepcovid_lib import backbones, features, finetune, scaling
 
     _known(run, model)
     folder = run.fit(model)
@@ -197,14 +197,21 @@ def fit(run: Run, model: str) -> Path:
             for side, listed in wanted.groupby("split")
         }
         listed, numbers = sides["train"]
-        recipe = finetune.Recipe(**run.edition.recipe.model_dump())
+        recipe = finetune.Recipe(**run.edition.recipe.model_dump(exclude={"features"}))
+        scale = scaling.measure(numbers) if run.edition.recipe.features == "standardised" else None
+        inputs = scaling.standardise(numbers, scale) if scale else numbers
         fitted = finetune.fit(
-            numbers, (listed["label"] == "covid").to_numpy(), backbone_name=model, recipe=recipe, seed=run.edition.seed
+            inputs,
+            (listed["label"] == "covid").to_numpy(),
+            backbone_name=model,
+            recipe=recipe,
+            seed=run.edition.seed,
         )
+        head = scaling.fold(fitted.head, scale) if scale else fitted.head
         listed, numbers = sides["test"]
         tested = rows.set_index("image_id").loc[listed["image_id"]].reset_index()
         scored = tested[["image_id", "patient_id", "label", "finding"]].assign(
-            group=manifests.group(tested).to_numpy(), score=finetune.score(numbers, fitted.head, model)
+            group=manifests.group(tested).to_numpy(), score=finetune.score(numbers, head, model)
         )
         manifests.check_scores(scored)
         write_csv(fitted.history, folder / "history.csv")
@@ -219,7 +226,7 @@ def fit(run: Run, model: str) -> Path:
             "manifest": sha256(run.manifest),
             "run": run.name,
         }
-        finetune.save_head(folder / "head.safetensors", fitted.head, metadata)
+        finetune.save_head(folder / "head.safetensors", head, metadata)
     return folder
 
 

@@ -133,7 +133,7 @@ def theme(mode: str) -> Iterator[None]:
         "axes.edgecolor": inks["muted"],
         "grid.color": inks["rule"],
         "grid.linewidth": 0.8,
-        "hatch.color": inks["muted"],
+        "hatch.color": inks["rule"],
         "patch.facecolor": inks["surface"],
         "patch.edgecolor": "none",
         "patch.linewidth": 0,

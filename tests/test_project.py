@@ -16,7 +16,19 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ORDER = [
     *("problems", "files", "progress", "style", "paper", "editions", "images", "phantoms", "sources", "downloads"),
-    *("forms", "leakage", "manifest", "curation", "backbones", "features", "finetune", "metrics", "tables", "figures"),
+    *(
+        "forms",
+        "leakage",
+        "manifest",
+        "curation",
+        "backbones",
+        "features",
+        "scaling",
+        "finetune",
+        "metrics",
+        "tables",
+        "figures",
+    ),
     *(
         "diagrams",
         "runs",

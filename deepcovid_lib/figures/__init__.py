@@ -3,13 +3,16 @@
 The functions draw in the active theme (`style.theme`) and leave no state behind.
 """
 
-from deepcovid_lib.figures.charts import confusion, funnel, intervals, learned, roc, scores, thresholds, training
+from deepcovid_lib.figures.comparison import confusion, intervals, roc
+from deepcovid_lib.figures.counts import class_counts, funnel, training
+from deepcovid_lib.figures.distributions import learned, scores, thresholds
 from deepcovid_lib.figures.films import augmentation, marked_areas, samples
 from deepcovid_lib.style import Drawing
 
 __all__ = [
     "Drawing",
     "augmentation",
+    "class_counts",
     "confusion",
     "funnel",
     "intervals",

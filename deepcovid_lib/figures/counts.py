@@ -33,6 +33,12 @@ def class_counts(table: pd.DataFrame) -> Drawing:
     References
     ----------
     Paper, Table I.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"split": ["test"] * 2, "class": ["COVID-19", "Non-COVID"], "run": [40, 3000]})
+    >>> class_counts(table).alt
+    'Bars of the images in each class. Test: 40 COVID-19, 3,000 Non-COVID.'
     """
     data = table[["split", "class", "run"]].rename(columns={"run": "images"}).reset_index(drop=True)
     gaps = data["split"].ne(data["split"].shift()).cumsum() - 1
@@ -73,6 +79,12 @@ def funnel(frame: pd.DataFrame) -> Drawing:
     -------
     Drawing
         Its data is `frame`.
+
+    Examples
+    --------
+    >>> rules = {"source": "cohen", "step": [1, 2], "rule": ["all", "view is PA"], "rows": [149, 71]}
+    >>> funnel(pd.DataFrame(rules | {"patients": [70, 49]})).alt
+    'Bars of the images left after every rule. cohen, all: 149, view is PA: 71.'
     """
     parts = [(source, part.reset_index(drop=True)) for source, part in frame.groupby("source", sort=False)]
     inches = [0.52 * len(part) + 0.6 for _, part in parts]
@@ -129,6 +141,12 @@ def training(histories: Mapping[str, pd.DataFrame]) -> Drawing:
     -------
     Drawing
         Its data: ``model, epoch, loss, accuracy``.
+
+    Examples
+    --------
+    >>> history = pd.DataFrame({"epoch": [1, 2], "loss": [0.6, 0.5], "accuracy": [0.75, 0.8]})
+    >>> training({"resnet18": history}).alt.split(". ", 1)[1]
+    'ResNet18: loss 0.600 to 0.500, accuracy 75.0% to 80.0%, epochs 1 to 2.'
     """
     data = pd.concat([history.assign(model=name) for name, history in histories.items()], ignore_index=True)
     data = data[["model", "epoch", "loss", "accuracy"]]

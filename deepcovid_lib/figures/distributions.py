@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 from scipy.special import expit, logit
 from sklearn.exceptions import UndefinedMetricWarning
 from statsmodels.stats.proportion import proportion_confint
@@ -18,7 +19,6 @@ from deepcovid_lib import metrics, paper, style
 from deepcovid_lib.style import Drawing
 from deepcovid_lib.tables import TARGET
 
-BINS = 40
 CERTAIN = 1e-12
 DASHED = (0, (4, 2))
 PAPER = {"markerfacecolor": "none", "markeredgewidth": 1.4, "markersize": 6}
@@ -46,9 +46,15 @@ def scores(frame: pd.DataFrame, model: str) -> Drawing:
     References
     ----------
     Paper, Figs. 6-9. Tukey (1977), Exploratory Data Analysis, on square roots of counts (rootograms).
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"group": ["covid", "normal"], "label": ["covid", "non_covid"], "score": [0.9, 0.2]})
+    >>> int(scores(frame, "resnet18").data["images"].sum())
+    2
     """
     present = _groups(frame)
-    edges = np.linspace(*_range(frame["score"]), BINS + 1)
+    edges = np.linspace(*_range(frame["score"]), _bins(frame) + 1)
     threshold = _threshold(frame)
     figure = Figure(figsize=(style.WIDTH, 1.3 * len(present) + 0.75), layout="constrained")
     panels = figure.subplots(len(present), 1, sharex=True, squeeze=False)[:, 0]
@@ -69,6 +75,8 @@ def scores(frame: pd.DataFrame, model: str) -> Drawing:
         records += [(name, *row) for row in zip(edges[:-1], edges[1:], counts, strict=True)]
         told.append(f"{look.label}: {len(own):,} images, median {np.median(own):.3f}, {called:,} called COVID-19")
     panels[-1].set_xlabel("score" if np.isnan(threshold) else f"score  (dashed: threshold {_digits(threshold)})")
+    for axes in panels:
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     panels[-1].set_xlim(edges[0], edges[-1])
     panels[-1].xaxis.set_major_locator(MaxNLocator(6))
     figure.supylabel("images, square-root scale", fontsize=12, color=style.ink())
@@ -98,6 +106,12 @@ def learned(frame: pd.DataFrame, model: str) -> Drawing:
     -------
     Drawing
         Its data: ``group, images``, and the log-odds' ``lowest, lower_quartile, median, upper_quartile, highest``.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"group": ["covid", "normal"], "label": ["covid", "non_covid"], "score": [0.9, 0.2]})
+    >>> learned(frame, "resnet18").data["median"].round(2).tolist()
+    [2.2, -1.39]
     """
     present = _groups(frame)
     odds = logit(frame["score"].clip(CERTAIN, 1 - CERTAIN))
@@ -109,7 +123,7 @@ def learned(frame: pd.DataFrame, model: str) -> Drawing:
         quartiles = np.quantile(own, [0, 0.25, 0.5, 0.75, 1])
         if np.ptp(own) > 1e-9 and len(own) > 2:
             body = axes.violinplot(own, [place], orientation="horizontal", widths=0.85, showextrema=False)["bodies"][0]
-            body.set(facecolor=look.colour, edgecolor=look.colour, alpha=0.35)
+            body.set(facecolor=look.colour, edgecolor=look.colour, alpha=0.45)
         if len(own) <= 60:
             spread = 0.2 * np.sin(np.arange(len(own)) * 2.4)
             axes.plot(own, place + spread, "o", ms=4, color=look.colour, mew=0, alpha=0.8)
@@ -125,8 +139,8 @@ def learned(frame: pd.DataFrame, model: str) -> Drawing:
     above = axes.secondary_xaxis("top")
     low, high = axes.get_xlim()
     shares = [share for share in (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999) if low <= logit(share) <= high]
-    if len(shares) < 2:
-        shares = [round(float(expit(low + part * (high - low))), 3) for part in (0.1, 0.5, 0.9)]
+    if len(shares) < 3:
+        shares = [share for share in MaxNLocator(4).tick_values(expit(low), expit(high)) if low < logit(share) < high]
     above.set_ticks(logit(shares), [f"{share:g}" for share in shares])
     above.set_xlabel("score", fontsize=style.SMALL)
     above.spines["top"].set_visible(False)
@@ -155,6 +169,12 @@ def thresholds(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
     References
     ----------
     Paper, Tables II-V. Wilson (1927), J. Am. Stat. Assoc. 22:209.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"group": ["covid", "normal"], "label": ["covid", "non_covid"], "score": [0.9, 0.2]})
+    >>> thresholds({"densenet161": frame}).alt.split(". ")[1]
+    'DenseNet-161 reaches 97.5% sensitivity at 0.9.'
     """
     models = list(scores_by_model)
     columns = min(2, len(models))
@@ -171,7 +191,8 @@ def thresholds(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
             axes.plot(line["threshold"], line["value"], color=look.colour, linestyle=look.dash)
             axes.plot(marks["threshold"], marks["value"], look.marker, **PAPER, markeredgecolor=style.ink())
         cut = _threshold(frame)
-        told.append(f"{style.model(name).label} reaches {TARGET:.1%} sensitivity at threshold {_digits(cut)}")
+        reached = "has no COVID-19 image" if np.isnan(cut) else f"reaches {TARGET:.1%} sensitivity at {_digits(cut)}"
+        told.append(f"{style.model(name).label} {reached}")
         if len(models) > 1:
             axes.set_title(style.model(name).label)
         axes.set(ylim=(-0.03, 1.03))
@@ -182,24 +203,27 @@ def thresholds(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
     for axes in panels[len(models) :]:
         axes.set_visible(False)
     figure.supxlabel("threshold", fontsize=12)
-    marks = [
-        Line2D([], [], color=style.CLASSES[label].colour, linestyle=style.CLASSES[label].dash, label=quantity)
-        for quantity, label in (("sensitivity", "covid"), ("specificity", "non_covid"))
-    ]
+    handles = [Line2D([], [], color=look.colour, linestyle=look.dash) for look in style.CLASSES.values()]
+    names = ["sensitivity", "specificity"]
     data = pd.concat(frames, ignore_index=True)[["model", "quantity", "origin", "threshold", "value", "low", "high"]]
     if (data["origin"] == "paper").any():
-        marks.append(
-            Line2D(
-                [], [], linestyle="", marker="o", markeredgecolor=style.ink(), mfc="none", mew=1.4, ms=6, label="paper"
-            )
-        )
-    figure.legend(handles=marks, loc="outside upper center", ncols=3, handlelength=2.6)
+        looks = style.CLASSES.values()
+        options = {"linestyle": "", "markeredgecolor": style.ink(), **PAPER}
+        handles.append(tuple(Line2D([], [], marker=look.marker, **options) for look in looks))
+        names.append("paper")
+    together = {tuple: HandlerTuple(ndivide=None)}
+    figure.legend(handles, names, loc="outside upper center", ncols=3, handlelength=2.6, handler_map=together)
     return Drawing(figure, data, f"Sensitivity falls and specificity rises with the threshold. {'; '.join(told)}.")
 
 
 def _groups(frame: pd.DataFrame) -> list[str]:
     """Return the groups that have images, in their fixed order."""
     return [name for name in style.GROUPS if (frame["group"] == name).any()]
+
+
+def _bins(frame: pd.DataFrame) -> int:
+    """Return how many bins a histogram has: fewer where all groups are small."""
+    return 40 if frame["group"].value_counts().max() > 100 else 20
 
 
 def _range(values: pd.Series) -> tuple[float, float]:
@@ -260,7 +284,7 @@ def _curves(frame: pd.DataFrame, printed: pd.Series) -> pd.DataFrame:
 
 
 def _digits(threshold: float) -> str:
-    return "undefined" if np.isnan(threshold) else f"{threshold:.3g}"
+    return f"{threshold:.3g}"
 
 
 def _signed(odds: float) -> str:

@@ -40,6 +40,12 @@ def marked_areas(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], titl
     References
     ----------
     Minaee et al. 2020, Fig. 1.
+
+    Examples
+    --------
+    >>> film, mask = np.full((8, 8), 90, np.uint8), np.eye(8) > 0
+    >>> marked_areas([film], [mask & (np.arange(8) < 4)], ["PA"]).alt
+    'One chest film with marked areas outlined. PA: 4 areas, 6% of the film.'
     """
     side = (style.WIDTH + GAP) / len(images) - GAP
     figure = Figure(figsize=(style.WIDTH, side + LINE))
@@ -79,6 +85,12 @@ def samples(rows: Sequence[Sequence[tuple[np.ndarray, str]]], labels: Sequence[s
     References
     ----------
     Minaee et al. 2020, Fig. 2: COVID-19, then normal, then two rows of other findings.
+
+    Examples
+    --------
+    >>> film = np.full((8, 8), 90, np.uint8)
+    >>> samples([[(film, "")], [(film, "Edema")]], ["COVID-19", "Other disease"]).alt
+    'A grid of 2 chest films: 1 COVID-19; 1 other disease. Titles: Edema.'
     """
     columns = max(map(len, rows))
     margin = 0.42
@@ -127,6 +139,12 @@ def augmentation(image: np.ndarray, copies: Sequence[np.ndarray], titles: Sequen
     References
     ----------
     Minaee et al. 2020, section II: 31 images become 496.
+
+    Examples
+    --------
+    >>> film = np.full((8, 8), 90, np.uint8)
+    >>> augmentation(film, [film + 10, film + 20], ["+1°", "mirrored"]).data["difference"].tolist()
+    [10.0, 20.0]
     """
     columns = min(4, math.ceil(math.sqrt(len(copies))))
     rows = math.ceil(len(copies) / columns)
