@@ -255,6 +255,9 @@ def _tar_members(packed: tarfile.TarFile, archive: Path) -> Iterator[_Member]:
         if not (entry.isreg() or entry.isdir()):
             raise _unsafe(archive, f"'{entry.name}' is a link or a device")
         yield _Member(entry.name, packed.extractfile(entry))
+    while tail := packed.fileobj.read(_CHUNK):  # only at its end does a compressed file tell that it is damaged
+        if any(tail):
+            raise _unsafe(archive, "something follows the end of the archive")
 
 
 def _unpack(members: Iterator[_Member], archive: Path, folder: Path, largest: int) -> None:

@@ -17,7 +17,7 @@ from deepcovid_lib.problems import Misuse
 WIDTH = 6.4
 """Width of every figure in inches; 12 pt type then stays readable on a page 360 pixels wide."""
 
-SMALL = 10.5
+SMALL = 10.0
 """The smallest type used, in points."""
 
 

@@ -12,8 +12,8 @@ from deepcovid_lib.finetune import Draws, Recipe
 
 def plain_fit(
     inputs: Tensor, labels: np.ndarray, network: Callable[[Tensor], Tensor], name: str, recipe: Recipe, seed: int
-) -> tuple[dict[str, Tensor], list[float]]:
-    """Train a head on inputs (n, ...) that `network` turns into features; return it and the loss of each epoch."""
+) -> tuple[dict[str, Tensor], list[tuple[float, float]]]:
+    """Train a head on inputs (n, ...) that `network` turns into features; return it and each epoch's loss and accuracy."""
     backbone = backbones.get(name)
     draws = Draws(seed)
     is_map = len(backbone.feature_shape) > 1
@@ -24,11 +24,11 @@ def plain_fit(
     else:
         optimizer = torch.optim.SGD(head.parameters(), lr=recipe.learning_rate, momentum=0.9)
     targets = torch.tensor(np.asarray(labels, dtype=np.int64))
-    losses = []
+    told = []
     for epoch in range(recipe.epochs):
         if recipe.optimizer == "sgd":
             optimizer.param_groups[0]["lr"] = recipe.learning_rate * 0.1 ** (epoch // 7)
-        total = 0.0
+        total = right = 0.0
         for batch in draws.order(len(inputs)).split(recipe.batch_size):
             with torch.no_grad():
                 features = network(inputs[batch])
@@ -42,5 +42,6 @@ def plain_fit(
             loss.backward()
             optimizer.step()
             total += loss.item() * len(batch)
-        losses.append(total / len(inputs))
-    return {key: value.detach() for key, value in head.state_dict().items()}, losses
+            right += (logits.argmax(dim=1) == targets[batch]).sum().item()
+        told.append((total / len(inputs), right / len(inputs)))
+    return {key: value.detach() for key, value in head.state_dict().items()}, told

@@ -49,12 +49,12 @@ def test_the_cached_way_gives_the_plain_loops_head(name):
     recipe = Recipe(batch_size=5, epochs=2, learning_rate=1e-3)
     loaded = backbones.load(name, weights="random", seed=0)
     inputs = torch.from_numpy(images.normalise(squares))
-    plain, losses = plain_loop.plain_fit(inputs, labels, loaded.module, name, recipe, seed=2)
+    plain, told = plain_loop.plain_fit(inputs, labels, loaded.module, name, recipe, seed=2)
     module = loaded.module.to(memory_format=torch.channels_last)
     cached = torch.from_numpy(features._forward(module, squares, "cpu")).view(12, *loaded.backbone.feature_shape)
     head, history = finetune.fit(cached, labels, backbone_name=name, recipe=recipe, seed=2)
     assert _largest_difference(head, plain) < 1e-4
-    np.testing.assert_allclose(history["loss"], losses, rtol=1e-4)
+    np.testing.assert_allclose(history[["loss", "accuracy"]], told, rtol=1e-4)
     assert _largest_difference(head, finetune.Draws(2).head(loaded.backbone)) > 2e-3
     other = finetune.fit(cached, labels, backbone_name=name, recipe=recipe, seed=3).head
     assert _largest_difference(other, plain) > 1e-3
@@ -72,10 +72,10 @@ def test_the_cached_way_gives_the_plain_loops_head(name):
 )
 def test_every_recipe_agrees_with_torchs_own_gradient(small, name, recipe):
     made, labels = small
-    plain, losses = plain_loop.plain_fit(made[name], labels, nn.Identity(), name, recipe, seed=1)
+    plain, told = plain_loop.plain_fit(made[name], labels, nn.Identity(), name, recipe, seed=1)
     head, history = finetune.fit(made[name], labels, backbone_name=name, recipe=recipe, seed=1)
     assert _largest_difference(head, plain) < 1e-4
-    np.testing.assert_allclose(history["loss"], losses, rtol=1e-4)
+    np.testing.assert_allclose(history[["loss", "accuracy"]], told, rtol=1e-4)
     assert history["epoch"].tolist() == list(range(1, recipe.epochs + 1))
 
 
@@ -133,7 +133,6 @@ def test_a_head_learns_which_class_is_covid(small):
         scores = finetune.score(separable, head, name)
         assert scores[labels].min() > scores[~labels].max()
         assert history["loss"].iloc[-1] < history["loss"].iloc[0]
-        assert history["accuracy"].iloc[-1] > 0.9
 
 
 @pytest.mark.parametrize("name", ["vector", "map"])

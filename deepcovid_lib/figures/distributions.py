@@ -56,7 +56,7 @@ def scores(frame: pd.DataFrame, model: str) -> Drawing:
     present = _groups(frame)
     edges = np.linspace(*_range(frame["score"]), _bins(frame) + 1)
     threshold = _threshold(frame)
-    figure = Figure(figsize=(style.WIDTH, 1.3 * len(present) + 0.75), layout="constrained")
+    figure = Figure(figsize=(style.WIDTH, max(1.3 * len(present), 1.7) + 0.75), layout="constrained")
     panels = figure.subplots(len(present), 1, sharex=True, squeeze=False)[:, 0]
     records, told = [], []
     for axes, name in zip(panels, present, strict=True):

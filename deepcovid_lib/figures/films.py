@@ -194,8 +194,8 @@ def _film(figure: Figure, image: np.ndarray, title: str, *, left: float, top: fl
 
 
 def _bar_colour(name: str) -> str:
-    """Return the colour of the group of that label, the quiet one if there is none."""
-    return next((look.colour for look in style.GROUPS.values() if look.label == name), style.muted())
+    """Return the colour of the group whose label begins so, the quiet one if there is none."""
+    return next((look.colour for look in style.GROUPS.values() if look.label.startswith(name)), style.muted())
 
 
 def _areas(count: int) -> str:

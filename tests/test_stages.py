@@ -1,0 +1,90 @@
+"""The stages on the tiny edition, in an empty folder."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from deepcovid_lib import finetune, manifest, predict, runs, stages
+from deepcovid_lib.problems import Misuse
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = {
+    "models": ["resnet18"],
+    "split.normal": {"train": 3, "test": 3},
+    "split.covid": {"train": 3, "test": 3},
+    "recipe.epochs": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    before = os.environ.get("DEEPCOVID_ROOT")
+    os.environ["DEEPCOVID_ROOT"] = str(tmp_path_factory.mktemp("root"))
+    yield runs.begin("tiny", settings=SETTINGS)
+    os.environ.pop("DEEPCOVID_ROOT") if before is None else os.environ.update(DEEPCOVID_ROOT=before)
+
+
+def test_scores_come_with_everything_before_them(run):
+    scores = stages.scores(run, "resnet18")
+    films = stages.manifest(run)
+    assert len(films) == 6 + 6 + 26
+    assert not len(manifest.overlap(films))
+    assert set(scores["image_id"]) == set(films.loc[films["split"] == "test", "image_id"])
+    assert all(not Path(path).is_absolute() for path in pd.read_csv(run.manifest)["path"])
+
+
+def test_a_second_call_makes_nothing_again(run):
+    before = {path: path.stat().st_mtime_ns for path in run.fit("resnet18").iterdir()}
+    stages.scores(run, "resnet18")
+    assert {path: path.stat().st_mtime_ns for path in run.fit("resnet18").iterdir()} == before
+
+
+def test_a_head_made_again_is_the_same_to_the_byte(run):
+    head = run.fit("resnet18") / "head.safetensors"
+    before = head.read_bytes()
+    head.unlink()
+    stages.fit(run, "resnet18")
+    assert head.read_bytes() == before
+
+
+def test_a_saved_head_gives_the_same_score_to_the_same_file(run):
+    scores = stages.scores(run, "resnet18").set_index("image_id")["score"]
+    films = stages.manifest(run).set_index("image_id")["path"]
+    name = scores.index[0]
+    told, refused = predict.score_files(
+        [Path(films[name]), ROOT / "README.md"], run.fit("resnet18") / "head.safetensors"
+    )
+    assert abs(told["score"].item() - scores[name]) < 1e-5
+    assert len(refused) == 1
+    assert "README.md" in str(refused[0])
+
+
+def test_the_head_says_what_it_belongs_to(run):
+    metadata = finetune.load_head(run.fit("resnet18") / "head.safetensors", expect={"backbone": "resnet18"})[1]
+    assert metadata["preset"] == "224-squash"
+    assert metadata["recipe"]["epochs"] == 3
+
+
+def test_a_model_the_run_does_not_have_is_refused(run):
+    with pytest.raises(Misuse, match="no model 'resnet50'"):
+        stages.fit(run, "resnet50")
+
+
+def test_a_notebook_alone_obtains_what_it_lacks(tmp_path):
+    target = tmp_path / "out.ipynb"
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(ROOT / "notebooks" / "reliability.ipynb"),
+        str(target),
+        "--no-progress-bar",
+    ]
+    environment = {key: value for key, value in os.environ.items() if key != "DEEPCOVID_ROOT"}
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=300)
+    assert told.returncode == 0, told.stderr[-2000:]
+    assert (tmp_path / "results" / "tiny" / "tables" / "tab-reliability.csv").is_file()
