@@ -133,8 +133,9 @@ def fit(features: Tensor, labels: ArrayLike, *, backbone_name: str, recipe: Reci
 
     It does what a loop over the whole network would do with its frozen layers in eval mode: the same batches, the
     same dropout, the same optimizer; only the gradient of the last layer is written out. SqueezeNet's head is dropout
-    (one half), a 1x1 convolution, ReLU and the mean over the map; the others' is a linear layer. It runs on
-    one thread of the CPU, where equal seeds give equal bytes however many there are.
+    (one half), a 1x1 convolution, ReLU and the mean over the map (an output that its ReLU silences everywhere learns no
+    more, and stays at 0); the others' is a linear layer. It runs on one thread of the CPU, where equal seeds give
+    equal bytes however many threads there are.
 
     Parameters
     ----------
@@ -223,13 +224,14 @@ def score(features: Tensor, head: dict[str, Tensor], backbone_name: str) -> np.n
     _check_features(features, backbones.get(backbone_name))
     weight, bias = head["weight"].double().flatten(1), head["bias"].double()
     differences = []
-    for rows in features.split(ROWS_SCORED_TOGETHER):
-        places = rows.double().reshape(*rows.shape[:2], math.prod(rows.shape[2:]))
-        outputs = torch.matmul(weight, places) + bias[:, None]
-        if rows.ndim > 2:
-            outputs = outputs.relu()
-        logits = outputs.mean(dim=2)
-        differences.append(logits[:, 1] - logits[:, 0])
+    with _one_thread():
+        for rows in features.split(ROWS_SCORED_TOGETHER):
+            places = rows.double().reshape(*rows.shape[:2], math.prod(rows.shape[2:]))
+            outputs = torch.matmul(weight, places) + bias[:, None]
+            if rows.ndim > 2:
+                outputs = outputs.relu()
+            logits = outputs.mean(dim=2)
+            differences.append(logits[:, 1] - logits[:, 0])
     return expit(torch.cat(differences).numpy()) if differences else np.empty(0)
 
 

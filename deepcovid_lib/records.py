@@ -26,8 +26,9 @@ def folder() -> Path:
 
 
 def scores(name: str) -> dict[str, pd.DataFrame]:
-    """Return the recorded scores of a run by model; images and patients carry opaque names."""
-    return {path.stem: manifest.read_scores(path) for path in sorted((_of(name) / "scores").glob("*.csv"))}
+    """Return the recorded scores of a run by model, in its order; images and patients carry opaque names."""
+    asked = yaml.safe_load((_of(name) / "run.yaml").read_text(encoding="utf-8"))["asked"]
+    return {model: manifest.read_scores(_of(name) / "scores" / f"{model}.csv") for model in asked["models"]}
 
 
 def table(name: str, stem: str) -> pd.DataFrame:

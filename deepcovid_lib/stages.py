@@ -127,7 +127,11 @@ def sample_films(run: Run) -> tuple[list[list[tuple[np.ndarray, str]]], list[str
         for part in chosen
         if len(part)
     ]
-    labels = [label for label, part in zip(("COVID-19", "Normal", "Other", "Other"), chosen, strict=True) if len(part)]
+    labels = [
+        label
+        for label, part in zip(("COVID-19", "Normal", "Other disease", "Other disease"), chosen, strict=True)
+        if len(part)
+    ]
     return rows, labels
 
 

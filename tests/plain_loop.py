@@ -13,7 +13,7 @@ from deepcovid_lib.finetune import Draws, Recipe
 def plain_fit(
     inputs: Tensor, labels: np.ndarray, network: Callable[[Tensor], Tensor], name: str, recipe: Recipe, seed: int
 ) -> tuple[dict[str, Tensor], list[tuple[float, float]]]:
-    """Train a head on inputs (n, ...) that `network` turns into features; return it and each epoch's loss and accuracy."""
+    """Train a head on what `network` makes of inputs (n, ...); return it and each epoch's loss and accuracy."""
     backbone = backbones.get(name)
     draws = Draws(seed)
     is_map = len(backbone.feature_shape) > 1

@@ -69,7 +69,8 @@ def build(tmp_path):
 
 def test_tables_and_figures_are_numbered_and_text_from_data_stays_text(build):
     page, warnings = build(
-        "# T\n\n```{artefact} tab-x\n```\n\n```{artefact} fig-x\n```\n\n{numref}`tab-x` and {numref}`fig-x`; {value}`auc`\n"
+        "# T\n\n```{artefact} tab-x\n```\n\n```{artefact} fig-x\n```\n\n"
+        "{numref}`tab-x` and {numref}`fig-x`; {value}`auc`\n"
     )
     assert not warnings
     assert "<script>alert" not in page

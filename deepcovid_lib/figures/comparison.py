@@ -31,10 +31,9 @@ METHODS = {
 def roc(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
     """Draw the ROC curves, and beside them their upper left corner enlarged.
 
-    The corner is the smallest of 10%, 25% and 50% that holds each curve's point nearest to perfection; where 50% is
-    too small there is no second panel. Its bands are 95% Wilson intervals of the sensitivity at each threshold. The
-    legend has each area with its 95% bootstrap interval, patients resampled within each class; a dash stands where
-    perfect separation leaves it no width.
+    The corner is 10%, 25% or 50% wide: the smallest that well holds each curve's point nearest to perfection. Its bands
+    are 95% Wilson intervals of the sensitivity at each threshold. The legend has each area with its 95% bootstrap
+    interval, patients resampled within each class; a dash stands where perfect separation leaves it no width.
 
     Parameters
     ----------
@@ -60,26 +59,24 @@ def roc(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
     """
     curves = {name: _curve(frame) for name, frame in scores_by_model.items() if frame["label"].nunique() == 2}
     side = _corner(curves)
-    figure = Figure(figsize=(style.WIDTH, (3.4 if side else 4.6) + 0.26 * len(curves)), layout="constrained")
-    whole, *corner = figure.subplots(1, 2 if side else 1, squeeze=False)[0]
+    figure = Figure(figsize=(style.WIDTH, 3.4 + 0.26 * len(curves)), layout="constrained")
+    whole, corner = figure.subplots(1, 2)
     handles, told = [], []
     for name, curve in curves.items():
         look, area = style.model(name), _area(scores_by_model[name])
         false, true = curve["false_positive_rate"], curve["sensitivity"]
-        for axes in corner:
-            axes.fill_between(false, curve["low"], curve["high"], color=look.colour, alpha=0.1, linewidth=0)
-        for axes in (whole, *corner):
+        corner.fill_between(false, curve["low"], curve["high"], color=look.colour, alpha=0.1, linewidth=0)
+        for axes in (whole, corner):
             axes.plot(false, true, color=look.colour, linestyle=look.dash)
         handles.append(Line2D([], [], color=look.colour, linestyle=look.dash, label=f"{look.label}   {area}"))
         told.append(f"{look.label} {area}")
     whole.plot([0, 1], [0, 1], color=style.muted(), linewidth=1, linestyle=(0, (1, 2)))
     whole.set(xlim=(-0.02, 1), ylim=(0, 1.02), ylabel="sensitivity", xticks=QUARTERS, yticks=QUARTERS)
-    for axes in corner:
-        whole.add_patch(Rectangle((0, 1 - side), side, side, fill=False, edgecolor=style.muted(), linewidth=1.2))
-        steps = np.linspace(0, side, 6)
-        axes.set(xlim=(-0.02 * side, side), ylim=(1 - side, 1 + 0.02 * side), xticks=steps, yticks=1 - steps)
-        axes.set_title("the corner, enlarged")
-    for axes in (whole, *corner):
+    whole.add_patch(Rectangle((0, 1 - side), side, side, fill=False, edgecolor=style.muted(), linewidth=1.2))
+    steps = np.linspace(0, side, 6)
+    corner.set(xlim=(-0.02 * side, side), ylim=(1 - side, 1 + 0.02 * side), xticks=steps, yticks=1 - steps)
+    corner.set_title("the corner, enlarged")
+    for axes in (whole, corner):
         axes.set(xlabel="1 − specificity", box_aspect=1)
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -87,7 +84,7 @@ def roc(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
         legend = {"loc": "outside lower center", "handlelength": 2.8, "title": "area under the curve (95% interval)"}
         figure.legend(handles=handles, **legend, title_fontsize=11)
     else:
-        whole.text(0.5, 0.7, "one class alone has no curve", ha="center")
+        whole.text(0.52, 0.2, "no curve of\none class alone", ha="center", fontsize=style.SMALL)
     columns = ["model", "threshold", "false_positive_rate", "sensitivity", "low", "high"]
     parts = [curve.assign(model=name)[columns] for name, curve in curves.items()]
     data = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
@@ -250,13 +247,13 @@ def _curve(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _corner(curves: Mapping[str, pd.DataFrame]) -> float | None:
+def _corner(curves: Mapping[str, pd.DataFrame]) -> float:
     """Return the side of the corner worth enlarging."""
     needed = 0.0
     for curve in curves.values():
         best = curve.loc[np.hypot(curve["false_positive_rate"], 1 - curve["sensitivity"]).idxmin()]
         needed = max(needed, best["false_positive_rate"], 1 - best["sensitivity"])
-    return next((side for side in CORNERS if curves and needed <= 0.6 * side), None)
+    return next((side for side in CORNERS if needed <= 0.6 * side), CORNERS[-1])
 
 
 def _area(frame: pd.DataFrame) -> str:
