@@ -128,7 +128,7 @@ rule extract:
 
 rule finetune:
     input:
-        notebook("finetune"), f"{OUT}/manifest.csv", f"{OUT}/features/{{model}}.csv", library("finetune", "scaling", "stages"), LOOKS,
+        notebook("finetune"), f"{OUT}/manifest.csv", f"{OUT}/features/{{model}}.csv", library("finetune", "heads", "scaling", "stages"), LOOKS,
     output:
         f"{FIT}/head.safetensors", f"{FIT}/history.csv", f"{FIT}/scores.csv",
         figures("fig-training-{model}", "fig-learned-{model}"), executed("finetune-{model}"),
@@ -141,7 +141,7 @@ rule finetune:
 
 rule scores:
     input:
-        notebook("scores"), SCORES, LOOKS, library("metrics", "stages"),
+        notebook("scores"), SCORES, LOOKS, library("areas", "checks", "metrics", "stages"),
     output:
         figures(*per_model("fig-scores")), executed("scores"),
     params:
@@ -153,7 +153,7 @@ rule scores:
 
 rule thresholds:
     input:
-        notebook("thresholds"), SCORES, LOOKS, library("metrics", "tables", "stages"),
+        notebook("thresholds"), SCORES, LOOKS, library("areas", "checks", "metrics", "tables", "stages"),
     output:
         tables(*per_model("tab-thresholds"), *per_model("tab-paper-thresholds")), figures(*per_model("fig-thresholds")), executed("thresholds"),
     params:
@@ -165,7 +165,7 @@ rule thresholds:
 
 rule reliability:
     input:
-        notebook("reliability"), SCORES, LOOKS, library("metrics", "tables", "stages"),
+        notebook("reliability"), SCORES, LOOKS, library("areas", "checks", "metrics", "tables", "stages"),
     output:
         tables("tab-reliability"), figures("fig-intervals"), executed("reliability"),
     params:
@@ -177,7 +177,7 @@ rule reliability:
 
 rule roc_and_confusion:
     input:
-        notebook("roc-and-confusion"), SCORES, LOOKS, library("metrics", "tables", "stages"),
+        notebook("roc-and-confusion"), SCORES, LOOKS, library("areas", "checks", "metrics", "tables", "stages"),
     output:
         tables("tab-auc", "tab-confusion"), figures("fig-roc", *per_model("fig-confusion")), executed("roc-and-confusion"),
     params:
@@ -200,7 +200,7 @@ rule paper_versus_run:
 
 rule recorded:
     input:
-        notebook("recorded"), sorted(str(path) for path in Path("recorded").rglob("*") if path.is_file()), LOOKS, library("metrics", "tables", "stages"),
+        notebook("recorded"), sorted(str(path) for path in Path("recorded").rglob("*") if path.is_file()), LOOKS, library("areas", "checks", "metrics", "tables", "stages"),
     output:
         executed("recorded"),
     params:

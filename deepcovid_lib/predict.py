@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from deepcovid_lib import backbones, finetune, images
+from deepcovid_lib import backbones, finetune, heads, images
 from deepcovid_lib.problems import Misuse, Problem
 
 
@@ -33,7 +33,7 @@ def score_files(paths: Sequence[Path], head: Path) -> tuple[pd.DataFrame, list[P
     Problem
         If the head cannot be read, or its backbone's weights are not those it was trained on.
     """
-    trained, metadata = finetune.load_head(head, expect={})
+    trained, metadata = heads.load(head, expect={})
     missing = [key for key in ("backbone", "weights", "weights_id", "seed", "preset") if key not in metadata]
     if missing:
         raise Problem(f"its metadata lacks '{missing[0]}'", file=head, remedy="use a head that a run left")

@@ -185,7 +185,7 @@ def extract(run: Run, model: str, *, shard: tuple[int, int] = (1, 1)) -> None:
 
 def fit(run: Run, model: str) -> Path:
     """Train the run's head on cached features; leaves head, history and scores in the returned folder."""
-    from deepcovid_lib import backbones, features, finetune, scaling
+    from deepcovid_lib import backbones, features, finetune, heads, scaling
 
     _known(run, model)
     folder = run.fit(model)
@@ -230,7 +230,7 @@ def fit(run: Run, model: str) -> Path:
             "manifest": sha256(run.manifest),
             "run": run.name,
         }
-        finetune.save_head(folder / "head.safetensors", head, metadata)
+        heads.save(folder / "head.safetensors", head, metadata)
     return folder
 
 

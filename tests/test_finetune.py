@@ -10,7 +10,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from deepcovid_lib import backbones, features, finetune, images
+from deepcovid_lib import backbones, features, finetune, heads, images
 from deepcovid_lib.finetune import Recipe
 from deepcovid_lib.problems import Misuse, Problem
 
@@ -204,10 +204,10 @@ def head():
 def test_a_head_comes_back_as_it_was_written_and_equal_heads_are_equal_bytes(small, head, tmp_path):
     metadata = {"backbone": "vector", "weights_id": "ab", "recipe": {"name": "paper", "epochs": 100}}
     turned = dict(reversed(metadata.items())), dict(reversed(head.items()))
-    finetune.save_head(tmp_path / "a", head, metadata)
-    finetune.save_head(tmp_path / "b", turned[1], turned[0])
+    heads.save(tmp_path / "a", head, metadata)
+    heads.save(tmp_path / "b", turned[1], turned[0])
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    held, told = finetune.load_head(tmp_path / "a", expect={"weights_id": "ab"})
+    held, told = heads.load(tmp_path / "a", expect={"weights_id": "ab"})
     assert told == {**metadata, "classes": ["non_covid", "covid"]}
     assert all(torch.equal(held[part], head[part]) for part in head)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
@@ -215,26 +215,26 @@ def test_a_head_comes_back_as_it_was_written_and_equal_heads_are_equal_bytes(sma
 
 def test_a_head_of_something_else_is_refused_by_what_differs(small, head, tmp_path, monkeypatch):
     path = tmp_path / "head.safetensors"
-    finetune.save_head(path, head, {"backbone": "vector", "weights_id": "ab", "preset": "224-squash"})
+    heads.save(path, head, {"backbone": "vector", "weights_id": "ab", "preset": "224-squash"})
     with pytest.raises(Problem, match="weights_id is ab, not cd, preset is 224-squash, not 224-crop"):
-        finetune.load_head(path, expect={"weights_id": "cd", "preset": "224-crop"})
+        heads.load(path, expect={"weights_id": "cd", "preset": "224-crop"})
     with pytest.raises(Problem, match="seed is None, not 0"):
-        finetune.load_head(path, expect={"seed": 0})
+        heads.load(path, expect={"seed": 0})
     with pytest.raises(Problem, match="backbone is vector, not map"):
-        finetune.load_head(path, expect={"backbone": "map"})
-    finetune.save_head(path, head, {"backbone": "map"})
+        heads.load(path, expect={"backbone": "map"})
+    heads.save(path, head, {"backbone": "map"})
     with pytest.raises(Problem, match=r"weight is \(2, 6\), not \(2, 64, 1, 1\)"):
-        finetune.load_head(path, expect={})
+        heads.load(path, expect={})
     monkeypatch.setattr(finetune, "CLASSES", ("covid", "non_covid"))
-    finetune.save_head(path, head, {"backbone": "vector"})
+    heads.save(path, head, {"backbone": "vector"})
     monkeypatch.undo()
     with pytest.raises(Problem, match=r"classes is \['covid', 'non_covid'\]|no model is named"):
-        finetune.load_head(path, expect={})
+        heads.load(path, expect={})
 
 
 def test_no_byte_of_a_head_can_change_unnoticed(small, head, tmp_path):
     path = tmp_path / "head.safetensors"
-    finetune.save_head(path, head, {"backbone": "vector", "weights_id": "ab"})
+    heads.save(path, head, {"backbone": "vector", "weights_id": "ab"})
     content = path.read_bytes()
     for place in range(len(content)):
         for bit in (1, 32):
@@ -242,9 +242,9 @@ def test_no_byte_of_a_head_can_change_unnoticed(small, head, tmp_path):
             changed[place] ^= bit
             path.write_bytes(changed)
             with pytest.raises(Problem):
-                finetune.load_head(path, expect={})
+                heads.load(path, expect={})
     path.write_bytes(content)
-    finetune.load_head(path, expect={})
+    heads.load(path, expect={})
 
 
 @pytest.mark.parametrize("content", [b"", b"not a head", b"\x80\x04K\x01."])
@@ -252,9 +252,9 @@ def test_what_is_no_head_is_refused(tmp_path, content):
     path = tmp_path / "head.safetensors"
     path.write_bytes(content)
     with pytest.raises(Problem, match=r"head.safetensors: is not a head, or is damaged; train the head again"):
-        finetune.load_head(path, expect={})
+        heads.load(path, expect={})
 
 
 def test_an_absent_head_is_told(tmp_path):
     with pytest.raises(Problem, match="there is no such head; train it first"):
-        finetune.load_head(tmp_path / "head.safetensors", expect={})
+        heads.load(tmp_path / "head.safetensors", expect={})

@@ -14,36 +14,11 @@ from deepcovid_lib import editions, paper
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-ORDER = [
-    *("problems", "files", "progress", "style", "paper", "editions", "images", "phantoms", "sources", "downloads"),
-    *(
-        "forms",
-        "leakage",
-        "manifest",
-        "curation",
-        "backbones",
-        "features",
-        "scaling",
-        "finetune",
-        "metrics",
-        "tables",
-        "figures",
-    ),
-    *(
-        "diagrams",
-        "runs",
-        "records",
-        "stages",
-        "artefacts",
-        "predict",
-        "doctor",
-        "runner",
-        "pages",
-        "site",
-        "pipeline",
-        "cli",
-    ),
-]
+ORDER = """
+    problems files progress style paper editions images phantoms sources downloads forms leakage manifest curation
+    backbones features scaling finetune heads checks areas metrics tables figures diagrams runs records stages
+    artefacts predict doctor runner pages site pipeline cli
+""".split()
 
 
 def test_the_modules_import_in_one_direction():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from deepcovid_lib import finetune, manifest, predict, runs, stages
+from deepcovid_lib import heads, manifest, predict, runs, stages
 from deepcovid_lib.problems import Misuse
 
 ROOT = Path(__file__).parent.parent
@@ -64,7 +64,7 @@ def test_a_saved_head_gives_the_same_score_to_the_same_file(run):
 
 
 def test_the_head_says_what_it_belongs_to(run):
-    metadata = finetune.load_head(run.fit("resnet18") / "head.safetensors", expect={"backbone": "resnet18"})[1]
+    metadata = heads.load(run.fit("resnet18") / "head.safetensors", expect={"backbone": "resnet18"})[1]
     assert metadata["preset"] == "224-squash"
     assert metadata["recipe"]["epochs"] == 3
 

@@ -1,0 +1,57 @@
+"""Recorded runs: nothing in them but numbers."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from deepcovid_lib import records, runs
+from deepcovid_lib.problems import Misuse
+
+NAMES = sorted(path.name for path in records.folder().iterdir() if path.is_dir())
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path / "root"))
+    monkeypatch.setattr(records, "folder", lambda: tmp_path / "recorded")
+    run = runs.begin("tiny", settings={"models": ["resnet18"], "folders.phantom": "/secret/place"})
+    names = ["nih:smith_1", "nih:smith_2", "nih:jones_1"]
+    frame = pd.DataFrame(
+        {
+            "image_id": names,
+            "patient_id": ["nih:smith", "nih:smith", "nih:jones"],
+            "label": ["covid", "covid", "non_covid"],
+            "finding": ["COVID-19", "COVID-19", "Effusion|Mass"],
+            "group": ["covid", "covid", "other_disease"],
+            "score": [0.9, 1 / 3, 0.25],
+        }
+    )
+    run.fit("resnet18").mkdir(parents=True)
+    frame.to_csv(run.fit("resnet18") / "scores.csv", index=False)
+    return records.keep(run), run.name
+
+
+def test_a_recorded_run_names_no_image_patient_or_place(kept):
+    text = " ".join(path.read_text() for path in kept[0].rglob("*") if path.is_file())
+    for word in ("smith", "jones", "secret", "Effusion"):
+        assert word not in text
+
+
+def test_scores_and_patients_survive_the_renaming(kept):
+    scores = records.scores(kept[1])["resnet18"]
+    assert sorted(scores["score"]) == sorted([0.9, 1 / 3, 0.25])
+    assert sorted(scores.groupby("patient_id").size()) == [1, 2]
+    assert set(scores["group"]) == {"covid", "other_disease"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_recorded_here_holds_no_path(name):
+    for path in (records.folder() / name).rglob("*"):
+        if path.is_file():
+            assert not re.search(r"\.(png|jpe?g)\b|(?<!\w)/\w+/\w+", path.read_text()), path
+
+
+def test_an_unknown_record_is_refused():
+    with pytest.raises(Misuse, match="no recorded run 'none'"):
+        records.table("none", "funnel")
