@@ -24,6 +24,7 @@ from deepcovid_lib.runs import Run
 
 Audience = Literal["local", "public"]
 PER_MODEL = "notebooks/finetune"
+WEIGHTS = {"imagenet": "networks pretrained on ImageNet", "random": "untrained networks"}
 
 
 def pages(run: Run) -> dict[str, Any]:
@@ -193,7 +194,7 @@ def _stage_config(run: Run, target: Path, *, films: bool) -> None:
         config["html"] |= {"use_repository_button": True, "use_issues_button": True, "use_edit_page_button": True}
     banner = (
         f'<p class="run-banner">Run <strong>{html.escape(run.name)}</strong> '
-        f"({html.escape(run.edition.title)}). {html.escape(run.edition.about)}</p>"
+        f"({html.escape(run.edition.title)}; {WEIGHTS[run.edition.weights]}). {html.escape(run.edition.about)}</p>"
     )
     config["sphinx"]["config"] |= {
         "deepcovid_results": str(run.folder),
