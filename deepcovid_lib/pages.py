@@ -157,7 +157,7 @@ def _source_notebook(app: Sphinx, pagename: str) -> str | None:
 
 def _relink(buttons: list[dict], page: str, source: str) -> None:
     for button in buttons:
-        if isinstance(button.get("url"), str):
+        if isinstance(button.get("url"), str) and "_sources/" not in button["url"]:  # the download is the page's own
             button["url"] = button["url"].replace(page, source)
         _relink(button.get("buttons", []), page, source)
 
