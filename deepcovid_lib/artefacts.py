@@ -162,7 +162,7 @@ def _cell(value: Any, heading: str) -> str:
     if value is None or (not isinstance(value, str) and pd.isna(value)):
         return "–"
     if isinstance(value, bool | str):
-        return str(value)
+        return style.MODELS[value].label if value in style.MODELS else str(value)
     if heading.endswith(" %"):
         return f"{100 * value:.1f}%"
     if float(value).is_integer() and abs(value) < 1e15 and not isinstance(value, float):

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
-from deepcovid_lib import metrics, paper
+from deepcovid_lib import metrics, paper, style
 from deepcovid_lib.problems import Problem
 
 AGREES, DIFFERS, NO_TEST = "agrees", "differs", "not a test of this value"
@@ -366,13 +366,15 @@ def paper_versus_run(
         if where is None:
             continue
         for row in thresholds(scores, model, comparable=performance_comparable).to_dict("records"):
-            what = f"{model}: specificity at {100 * row['target']:.1f}% sensitivity"
+            what = f"{style.MODELS[model].label}: specificity at {100 * row['target']:.1f}% sensitivity"
             bounds = (row["specificity"], row["specificity_low"], row["specificity_high"])
             rows.append((where, what, row["paper_specificity"], *bounds, row["verdict"]))
     for row in reliability(scores_by_model, comparable=performance_comparable).to_dict("records"):
         bounds = (row["value"], row["wilson_low"], row["wilson_high"])
         decision = NO_TEST if row["note"] else row["verdict"]
-        rows.append(("Table VI", f"{row['model']}: {row['quantity']}", row["paper"], *bounds, decision))
+        rows.append(
+            ("Table VI", f"{style.MODELS[row['model']].label}: {row['quantity']}", row["paper"], *bounds, decision)
+        )
     return pd.DataFrame(rows, columns=["where", "what", "paper", "run", "low", "high", "verdict"])
 
 

@@ -41,7 +41,7 @@ def test_a_table_keeps_its_numbers_and_shows_them_rounded(run):
     shown = artefacts.table(run, "tab-x", frame, caption="x", headings=headings)
     record = json.loads((run.folder / "tables" / "tab-x.json").read_text())
     assert record["headings"] == ["model", "sensitivity", "AUC", "films"]
-    assert record["cells"] == [["resnet18", "97.5%", "–", "3,000"]]
+    assert record["cells"] == [["ResNet18", "97.5%", "–", "3,000"]]
     assert pd.read_csv(run.folder / "tables" / "tab-x.csv")["sensitivity"].item() == 0.975
     assert shown._repr_mimebundle_()[1] == {"deepcovid": {"slug": "tab-x"}}
     with pytest.raises(Problem, match="no column 'none'"):
