@@ -91,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     predict.add_argument("--head", required=True, type=Path, help="a head.safetensors of a run")
     predict.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    fetch = verb("fetch", _fetch, "download a collection at its pinned version, or say how to obtain it", debug)
+    fetch.add_argument("collection", help="cohen, chexpert, nih or released")
+    fetch.add_argument("--folder", type=Path, help="where to (default: where the editions look for it)")
     verb("record", _record, "keep a run's numbers under recorded/, without paths, names or images")
     verb("doctor", _doctor, "show device, weights, data, disk and versions, and what each edition still needs", debug)
     return parser
@@ -176,6 +179,14 @@ def _predict(asked: argparse.Namespace) -> int:
     for problem in refused:
         print(f"deepcovid: {problem}", file=sys.stderr)
     return 1 if refused else 0
+
+
+def _fetch(asked: argparse.Namespace) -> None:
+    from deepcovid_lib import downloads
+
+    known = {name: folder for edition in editions.names() for name, folder in editions.resolve(edition).folders.items()}
+    folder = asked.folder or runs.root() / known.get(asked.collection, f"data/{asked.collection}")
+    print(f"{asked.collection} is in {downloads.obtain(asked.collection, folder)}")
 
 
 def _record(asked: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ from typing import IO, NamedTuple
 import pooch
 
 from deepcovid_lib import files
-from deepcovid_lib.problems import Problem
+from deepcovid_lib.problems import Misuse, Problem
 
 TIMEOUT = (10, 60)  # seconds to connect, and without a byte
 RETRIES = 2
@@ -178,6 +178,43 @@ def extract(archive: str | Path, folder: str | Path, *, largest: int = LARGEST_U
         raise Problem(f"cannot be unpacked ({fault})", file=archive, remedy="fetch the archive again") from fault
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def obtain(name: str, folder: str | Path) -> Path:
+    """Fetch and unpack a collection into a folder, completely or not at all.
+
+    What was downloaded is kept beside the folder, in ``<folder>-downloads``, so that a second try starts from there.
+
+    Parameters
+    ----------
+    name : str
+        A key of `SOURCES`.
+    folder : path-like
+        Must not be there yet.
+
+    Raises
+    ------
+    Misuse
+        If no collection has that name.
+    Problem
+        If the folder is there, if the collection has to be obtained by hand, or as `fetch` and `extract` say.
+    """
+    if name not in SOURCES:
+        raise Misuse(f"no collection is named '{name}'", remedy=f"choose one of {', '.join(SOURCES)}")
+    source, folder = SOURCES[name], Path(folder)
+    if not source.downloads:
+        raise Problem(f"{source.title} cannot be fetched for you", remedy=f"{source.by_hand}; place it in {folder}")
+    if folder.exists():
+        raise Problem("is there already", file=folder, remedy="delete it to fetch it anew")
+    kept = folder.with_name(f"{folder.name}-downloads")
+    fetched = {file: fetch(one.url, kept / file, sha256=one.sha256) for file, one in source.downloads.items()}
+    unpacked = extract(fetched.pop("images.zip"), kept / "unpacked")
+    (inner,) = unpacked.iterdir()
+    for file, path in fetched.items():
+        shutil.copyfile(path, inner / file)
+    inner.replace(folder)
+    unpacked.rmdir()
     return folder
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from deepcovid_lib import style
 from deepcovid_lib.problems import Misuse, Problem
 
 
@@ -153,7 +154,7 @@ def resolve(name: str, settings: dict[str, Any] | None = None) -> Edition:
     3
     """
     try:
-        return Edition.model_validate(asked(name, settings))
+        edition = Edition.model_validate(asked(name, settings))
     except ValidationError as fault:
         first = fault.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -163,6 +164,19 @@ def resolve(name: str, settings: dict[str, Any] | None = None) -> Edition:
                 f"{where} has no key '{key}'", remedy=f"known keys: see editions/{name}.yaml{_nearest(key, _keys())}"
             ) from None
         raise Misuse(f"{where}, key '{key}': {first['msg'].lower()}", remedy=f"it was {first['input']!r}") from None
+    return _known_models(edition, name)
+
+
+def _known_models(edition: Edition, name: str) -> Edition:
+    for model in edition.models:
+        if model not in style.MODELS:
+            known = list(style.MODELS)
+            choice = f"choose of {', '.join(known)}{_nearest(model, known)}"
+            raise Misuse(
+                f"edition '{name}' asks for an unknown model '{model}'",
+                remedy=choice,
+            )
+    return edition
 
 
 def parse_settings(assignments: list[str]) -> dict[str, Any]:

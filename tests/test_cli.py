@@ -46,6 +46,23 @@ def test_missing_data_is_one_line_and_status_1(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_what_cannot_be_fetched_says_how_to_obtain_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
+    assert cli.main(["fetch", "chexpert"]) == 1
+    assert "register" in capsys.readouterr().err
+    assert cli.main(["fetch", "mimic"]) == 2
+
+
+def test_a_full_disk_is_one_line_and_status_1(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    assert cli.main(["curate", "--edition", "tiny"]) == 1
+    error = capsys.readouterr().err
+    assert "No space left" in error
+    assert error.count("\n") == 1
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
 def test_starting_up_needs_no_torch():
     code = "import sys, deepcovid_lib.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -284,3 +284,20 @@ def test_every_source_can_be_obtained():
             assert download.url.startswith("https://")
             assert source.version in download.url
             assert download.sha256 is None or re.fullmatch("[0-9a-f]{64}", download.sha256)
+
+
+def test_a_collection_is_fetched_and_unpacked_whole(httpserver, tmp_path, monkeypatch):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("collection-1/images/a.png", b"film")
+        archive.writestr("collection-1/metadata.csv", b"old")
+    httpserver.expect_request("/images.zip").respond_with_data(packed.getvalue())
+    httpserver.expect_request("/metadata.csv").respond_with_data(b"pinned")
+    urls = {name: downloads.Download(httpserver.url_for(f"/{name}"), None) for name in ("images.zip", "metadata.csv")}
+    source = downloads.SOURCES["cohen"]._replace(downloads=urls)
+    monkeypatch.setitem(downloads.SOURCES, "cohen", source)
+    folder = downloads.obtain("cohen", tmp_path / "data" / "collection")
+    assert (folder / "images" / "a.png").read_bytes() == b"film"
+    assert (folder / "metadata.csv").read_bytes() == b"pinned"
+    with pytest.raises(Problem, match="is there already"):
+        downloads.obtain("cohen", folder)

@@ -33,6 +33,7 @@ def test_the_default_edition_keeps_the_papers_proportions():
     [
         ({"recipe.epoch": 3}, "nearest: recipe.epochs"),
         ({"modles": ["resnet18"]}, "nearest: models"),
+        ({"models": ["resnet19"]}, "nearest: resnet18"),
         ({"weights": "best"}, "key 'weights'"),
         ({"split.covid.train": 0}, "greater than or equal to 1"),
         ({"seed.x": 1}, "is not a group"),
