@@ -5,7 +5,7 @@ UV := .venv/bin/uv
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env book test lock clean
+.PHONY: help env book test repository archive lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,16 @@ book: env  ## run EDITION (default phantom) up to _build/html/index.html
 
 test: env  ## the tests, quick faults included
 	@.venv/bin/python -m pytest -q -n 2
+
+repository: env  ## write the project's address everywhere: URL=https://host/owner/name, or URL= to unset
+	@test "$(origin URL)" != undefined || { echo "Write: make repository URL=https://host/owner/name" >&2; exit 2; }
+	@.venv/bin/python -m deepcovid_lib.address "$$URL"
+
+archive: env  ## EDITION's public book, its results, wheel, sdist and their checksums in dist/
+	@.venv/bin/deepcovid reproduce --edition $(EDITION) --audience public
+	@$(UV) build -q --clear --out-dir dist
+	@.venv/bin/python -m deepcovid_lib.archive --run $(EDITION)
+	@.venv/bin/python -m deepcovid_lib.archive --verify dist
 
 lock: env  ## resolve requirements.lock anew from pyproject.toml
 	@$(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

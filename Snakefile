@@ -50,7 +50,7 @@ RUNNER = f"{PY} -m deepcovid_lib.runner {{params.name}} {RUN.name} --expect {{ou
 CURATION = library(
     "images", "forms", "leakage", "manifest", "curation", "sources/cohen", "sources/chexpert", "sources/nih", "sources/released", "sources/phantom"
 ) + [str(path) for path in sorted((RUN.root / "deepcovid_lib/phantoms").glob("*.py"))]
-LOOKS = library("style", "figures/__init__", "figures/films", "figures/counts", "figures/distributions", "figures/comparison", "artefacts", "paper") + ["deepcovid_lib/paper.yaml"]
+LOOKS = library("style", "figures/__init__", "figures/films", "figures/counts", "figures/distributions", "figures/comparison", "figures/verdicts", "artefacts", "paper") + ["deepcovid_lib/paper.yaml"]
 WHAT_COUNTS = ("positives", "negatives", "split", "seed", "folders", "options")
 CURATED = asked(*WHAT_COUNTS)
 
@@ -64,7 +64,8 @@ rule book:
         [executed(f"finetune-{model}") for model in MODELS],
         sorted(str(path) for path in Path("book").rglob("*") if path.is_file()),
         "index.md", "_toc.yml", "_config.yml", "CITATION.cff", "CHANGELOG.md",
-        library("site", "pages", "runner"),
+        SCORES, sorted(str(path) for path in Path("tests").glob("test_*.py")),
+        library("site", "staging", "pages", "imprints", "papermap", "provenance", "explorer", "citations", "address", "runner"),
     output:
         f"{OUT}/book-{AUDIENCE}.txt",
     params:
@@ -189,11 +190,13 @@ rule roc_and_confusion:
 
 rule paper_versus_run:
     input:
-        notebook("paper-versus-run"), rules.dataset.output, rules.thresholds.output, rules.reliability.output, rules.roc_and_confusion.output,
+        notebook("paper-versus-run"), f"{OUT}/manifest.csv", f"{OUT}/funnel.csv", SCORES, LOOKS,
+        library("areas", "checks", "metrics", "tables", "counterparts", "verdicts", "stages"),
     output:
-        tables("tab-paper-versus-run"), executed("paper-versus-run"),
+        tables("tab-paper-versus-run"), figures("fig-paper-versus-run"), executed("paper-versus-run"),
     params:
         name="paper-versus-run",
+        asked=asked("models", "tests_paper", "recipe", "preset", "copies", "split", "weights"),
     resources: mem_mb=1500, runtime=20
     shell: RUNNER
 

@@ -16,7 +16,7 @@ from typing import Any
 import matplotlib as mpl
 import pandas as pd
 
-from deepcovid_lib import paper, style
+from deepcovid_lib import paper, records, style
 from deepcovid_lib.files import replacing, write_csv, write_json
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.runs import Run
@@ -35,7 +35,9 @@ class Shown:
         return self.data, {"deepcovid": {"slug": self.slug}}
 
 
-def figure(run: Run, slug: str, draw: Callable[[], Drawing], *, caption: str, films: str = "none") -> Shown:
+def figure(
+    run: Run, slug: str, draw: Callable[[], Drawing], *, caption: str, films: str = "none", recorded: str = ""
+) -> Shown:
     """Draw a figure for light and dark pages and publish it.
 
     Parameters
@@ -50,6 +52,8 @@ def figure(run: Run, slug: str, draw: Callable[[], Drawing], *, caption: str, fi
     films : {"none", "shown"}
         ``"shown"`` where the figure shows images of the run's source; the published book leaves it out
         if the edition does not allow films.
+    recorded : str
+        The recorded run whose numbers it shows, where they are not this run's.
     """
     folder = run.folder / "figures"
     for mode, suffix in (("light", ""), ("dark", "-dark")):
@@ -70,18 +74,27 @@ def figure(run: Run, slug: str, draw: Callable[[], Drawing], *, caption: str, fi
             record = {
                 "slug": slug,
                 "kind": "figure",
-                "caption": caption,
+                "caption": _caption(run, caption),
                 "alt": drawing.alt,
                 "number": _number(slug),
                 "width": round(width * 96),
                 "height": round(height * 96),
                 "films": films == "shown",
+                "recorded": recorded,
             }
     write_json(record, folder / f"{slug}.json")
     return Shown(slug, {"image/png": base64.b64encode(preview.getvalue()).decode(), "text/plain": drawing.alt})
 
 
-def table(run: Run, slug: str, frame: pd.DataFrame, *, caption: str, headings: dict[str, str] | None = None) -> Shown:
+def table(
+    run: Run,
+    slug: str,
+    frame: pd.DataFrame,
+    *,
+    caption: str,
+    headings: dict[str, str] | None = None,
+    recorded: str = "",
+) -> Shown:
     """Publish a table: its numbers as they are in the CSV, rounded for the eye on the page.
 
     Parameters
@@ -89,6 +102,8 @@ def table(run: Run, slug: str, frame: pd.DataFrame, *, caption: str, headings: d
     headings : dict, optional
         Columns to show, in order, with their headings; a heading that ends in `` %`` shows a fraction as a
         percentage with one decimal. All columns by default.
+    recorded : str
+        The recorded run whose numbers it shows, where they are not this run's.
     """
     headings = headings or {column: str(column).replace("_", " ") for column in frame.columns}
     unknown = [column for column in headings if column not in frame.columns]
@@ -107,10 +122,11 @@ def table(run: Run, slug: str, frame: pd.DataFrame, *, caption: str, headings: d
         {
             "slug": slug,
             "kind": "table",
-            "caption": caption,
+            "caption": _caption(run, caption),
             "number": _number(slug),
             "headings": titles,
             "cells": cells,
+            "recorded": recorded,
         },
         folder / f"{slug}.json",
     )
@@ -148,6 +164,11 @@ def quoted(folder) -> dict[str, str]:
 def _save(drawing: Drawing, path, **options: Any) -> None:
     with replacing(path) as temporary:
         drawing.figure.savefig(temporary, format=path.suffix[1:], **options)
+
+
+def _caption(run: Run, caption: str) -> str:
+    """Return the caption; a replayed run's says so."""
+    return f"{caption} {records.note(run)}".rstrip()
 
 
 def _number(slug: str) -> str:

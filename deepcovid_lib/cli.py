@@ -16,6 +16,7 @@ examples:
   deepcovid reproduce                                   the default edition, up to _build/html
   deepcovid reproduce --edition tiny --set seed=7       another edition and seed, as run tiny-seed-7
   deepcovid reproduce --edition open-cxr --set weights=random --set folders.cohen=/data/covid-chestxray-dataset
+  deepcovid compare tiny recorded/phantom               what differs between two runs, as one page
   deepcovid predict film.png --head results/phantom/fits/resnet18/paper/seed-2020/head.safetensors
 """
 
@@ -91,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     predict.add_argument("--head", required=True, type=Path, help="a head.safetensors of a run")
     predict.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    compare = verb("compare", _compare, "write one page of what differs between two runs, and print the verdict", debug)
+    which_run = "a run's folder, or its name: under results/ first, then recorded/"
+    compare.add_argument("a", metavar="RESULTS_A", help=which_run)
+    compare.add_argument("b", metavar="RESULTS_B", help=which_run)
+    compare.add_argument("--out", type=Path, metavar="FILE", help="the page (default: results/compare/A-vs-B.html)")
+    compare.epilog = "example: deepcovid compare results/phantom recorded/phantom --out mine-and-recorded.html"
     fetch = verb("fetch", _fetch, "download a collection at its pinned version, or say how to obtain it", debug)
     fetch.add_argument("collection", help="cohen, chexpert, nih or released")
     fetch.add_argument("--folder", type=Path, help="where to (default: where the editions look for it)")
@@ -179,6 +186,21 @@ def _predict(asked: argparse.Namespace) -> int:
     for problem in refused:
         print(f"deepcovid: {problem}", file=sys.stderr)
     return 1 if refused else 0
+
+
+def _compare(asked: argparse.Namespace) -> None:
+    from deepcovid_lib import comparison, comparison_page, sides
+
+    a, b = sides.read(asked.a), sides.read(asked.b)
+    path = asked.out or runs.root() / "results" / "compare" / f"{sides.stem(a)}-vs-{sides.stem(b)}.html"
+    if path.is_dir():
+        raise Misuse(f"--out {path} is a folder", remedy="name a file")
+    compared = comparison.compare(a, b)
+    comparison_page.write(compared, path)
+    if comparison.shared(a, b):
+        print(comparison_page.summary(compared.areas))
+    print(compared.conclusion)
+    print(f"The page is {path}")
 
 
 def _fetch(asked: argparse.Namespace) -> None:

@@ -2,39 +2,138 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
+from pathlib import Path
 
 from deepcovid_lib import editions, runs
+from deepcovid_lib.problems import Problem
 from deepcovid_lib.runs import Run
+
+LEAST, ENOUGH = 2.0, 4.0  # GB of memory or disk: below the first nothing goes, up to the second not every edition
 
 
 def report() -> list[str]:
-    """Return the findings, one line each.
+    """Return the findings, one line each; the last is the verdict.
 
     Examples
     --------
     >>> any(line.startswith("edition tiny: ready") for line in report())
     True
     """
-    import torch
-
     root = runs.root()
-    free = shutil.disk_usage(root).free / 1e9
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none; the processor is used"
     book = root / "_build" / "html" / "index.html"
     versions = ", ".join(f"{package} {version}" for package, version in runs.versions().items())
     lines = [
         f"project: {root}",
         f"python: {platform.python_version()}; {versions}",
-        f"device: {runs.device()}; graphics card: {gpu}",
-        f"disk: {free:.0f} GB free{'' if free > 5 else ' (5 GB are wanted: make room first)'}",
+        f"device: {runs.device()}; {_graphics()}",
+        f"memory: {_amount(memory_free())} free; disk: {_amount(disk_free())} free",
         f"book: {book if book.is_file() else 'not built yet: make book'}",
     ]
     for name in editions.names():
         needs = _needs(runs.resolve(name))
         lines.append(f"edition {name}: {'needs ' + '; '.join(needs) if needs else 'ready'}")
-    return lines
+    return [*lines, verdict()]
+
+
+def verdict() -> str:
+    """Say in one line whether a notebook can run here.
+
+    Returns
+    -------
+    str
+        Starts with ``Ready:``, ``Ready, but`` (with what may run short) or ``Not ready:`` (with the remedy), and names
+        the device, the free memory and disk, the ImageNet weights at hand and the versions. Nothing is raised.
+
+    Examples
+    --------
+    >>> verdict().partition(":")[0] in ("Ready", "Not ready") or verdict().startswith("Ready, but")
+    True
+    """
+    try:
+        import torch
+        import torchvision
+    except Exception as fault:  # a broken installation fails in many ways
+        reason = " ".join(f"{type(fault).__name__}: {fault}".split())
+        return f"Not ready: torch or torchvision cannot be loaded, {reason} (install both anew, in versions that match)"
+    memory, disk = memory_free(), disk_free()
+    scarce = {
+        f"{_amount(free)} of {what} free ({remedy})": free
+        for what, free, remedy in (
+            ("memory", memory, "close other programs or kernels"),
+            ("disk", disk, "make room, or set DEEPCOVID_ROOT to a folder elsewhere"),
+        )
+        if free is not None and free < ENOUGH
+    }
+    short = [line for line, free in scarce.items() if free < LEAST]
+    folder = _existing(runs.root())
+    if not os.access(folder, os.W_OK):
+        short.append("this folder cannot be written to (start the notebook in one of yours)")
+    found = (
+        f"{_graphics()}; {_amount(memory)} of memory and {_amount(disk)} of disk free; {_weights()}; "
+        f"Python {platform.python_version()}, torch {torch.__version__}, torchvision {torchvision.__version__}"
+    )
+    if short:
+        return f"Not ready: {' and '.join(short)}. Found {found}"
+    if scarce:
+        return f"Ready, but only {' and '.join(scarce)}: {found}"
+    return f"Ready: {found}"
+
+
+def memory_free() -> float | None:
+    """Return the memory that a new process can have, in GB, a container's own limit counted; None if not known."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit, used = (int((group / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
+        kept = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
+        free = min(free, limit - used + int(kept["inactive_file"]))
+    except (OSError, KeyError, ValueError):  # no such limit
+        pass
+    return free / 1e9
+
+
+def disk_free() -> float | None:
+    """Return the free space where the project's files go, in GB; None if not known."""
+    try:
+        return shutil.disk_usage(_existing(runs.root())).free / 1e9
+    except OSError:
+        return None
+
+
+def _existing(folder: Path) -> Path:
+    return next(place for place in (folder, *folder.parents) if place.exists())
+
+
+def _graphics() -> str:
+    import torch
+
+    try:
+        if torch.cuda.is_available():
+            return f"GPU {torch.cuda.get_device_name()}"
+    except (RuntimeError, AssertionError):  # a driver that does not fit
+        pass
+    return f"no GPU, {runs.cores()} processor cores"
+
+
+def _weights() -> str:
+    from deepcovid_lib import backbones
+
+    try:
+        found = [model for model in editions.resolve("phantom").models if backbones.at_hand(model)]
+    except (Problem, OSError):
+        return "ImageNet weights not known"
+    return f"ImageNet weights of {', '.join(found)}" if found else "no ImageNet weights yet (phantoms need none)"
+
+
+def _amount(free: float | None) -> str:
+    return "unknown" if free is None else f"{free:.1f} GB"
 
 
 def _needs(run: Run) -> list[str]:

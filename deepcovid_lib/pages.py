@@ -1,14 +1,15 @@
 """The book's Sphinx extension: artefacts with numbers and downloads, quoted values, mathematics, links to sources.
 
 Directive ``artefact`` shows a figure or table of the run by its slug; role ``value`` quotes a number that a notebook
-kept. Either fails the build where the run does not hold it.
+kept; directive ``explorer`` places the threshold explorer, ``citation`` an entry in BibTeX or RIS. Each fails the build
+where the run does not hold it.
 """
 
 from __future__ import annotations
 
 import html
-import json
 import re
+from functools import cache
 from pathlib import Path
 
 from docutils import nodes
@@ -18,10 +19,12 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
-from deepcovid_lib import artefacts
+from deepcovid_lib import artefacts, citations, papermap, provenance
+from deepcovid_lib.files import read_json
 
 LOGGER = logging.getLogger(__name__)
 FORMATS = {"figure": ("svg", "png", "pdf", "csv"), "table": ("csv",)}
+SORTABLE = ("tab-paper-versus-run",)
 
 
 class Artefact(Directive):
@@ -41,30 +44,56 @@ class Artefact(Directive):
         if record is None:
             raise self.error(f"the run holds no figure or table '{slug}'")
         env.note_dependency(str(record))
-        known = json.loads(record.read_text(encoding="utf-8"))
-        base = "../" * env.docname.count("/") + "files/"
+        known = read_json(record)
+        base = _up(env.docname) + "files/"
         if known.get("films") and not env.config.deepcovid_films:
             text = "This figure shows patients' films. They stay out of the published book; a local build shows them."
-            return [nodes.note("", nodes.paragraph(text=text))]
+            return [nodes.note("", nodes.paragraph(text=text), ids=[slug])]
+        imprint = _imprints(env.config.deepcovid_imprints).get(slug, {})
+        tools = nodes.raw("", _tools(known, imprint, env.docname), format="html")
         if "again" in self.options:  # numbered and named where it belongs
-            return [
-                nodes.container(
-                    "",
-                    nodes.raw("", _images(known, base), format="html"),
-                    nodes.paragraph(text=_caption(known)),
-                    classes=["artefact"],
-                )
-            ]
+            shown = nodes.raw("", images(known, base), format="html")
+            place = [nodes.Text(_caption(known))]
+            if imprint:
+                link = f'<a href="{_up(env.docname)}{imprint["page"]}.html#{slug}">Where it is made.</a>'
+                place += [nodes.Text(" "), nodes.raw("", link, format="html")]
+            return [nodes.container("", shown, nodes.paragraph("", "", *place), classes=["artefact"]), tools]
         node = _figure(known, base) if known["kind"] == "figure" else _table(known)
         node["ids"].append(slug)
         node["names"].append(slug)
-        node["classes"].append("artefact")
+        node["classes"] += ["artefact", *(["sortable"] if slug in SORTABLE else [])]
         self.state.document.note_explicit_target(node, node)
         self.set_source(node)
-        return [node, nodes.raw("", _downloads(known, base), format="html")]
+        return [node, tools]
 
     def set_source(self, node: nodes.Element) -> None:
         node.source, node.line = self.state_machine.get_source_and_line(self.lineno)
+
+
+class Explorer(Directive):
+    """Place the threshold explorer of the run."""
+
+    def run(self) -> list[nodes.Node]:
+        path = Path(self.state.document.settings.env.config.deepcovid_explorer)
+        if not path.is_file():
+            raise self.error("the run holds no scores to explore")
+        return [nodes.raw("", path.read_text(encoding="utf-8"), format="html")]
+
+
+class Citation(Directive):
+    """Show how to cite ``paper`` or ``book``, as ``bibtex`` or ``ris``."""
+
+    required_arguments = 2
+
+    def run(self) -> list[nodes.Node]:
+        which, form = self.arguments
+        known = citations.entries(Path(self.state.document.settings.env.srcdir))
+        if which not in known or form not in ("bibtex", "ris"):
+            raise self.error(f"no citation '{which} {form}'; there are {', '.join(known)}, as bibtex or ris")
+        text = getattr(citations, form)(known[which])
+        block = nodes.literal_block(text, text, classes=["citation"])
+        block["language"] = "text"
+        return [block]
 
 
 class Value(SphinxRole):
@@ -82,8 +111,11 @@ def _caption(known: dict) -> str:
     return known["caption"] + (f" (Paper {known['number']})" if known["number"] else "")
 
 
-def _images(known: dict, base: str) -> str:
-    """Both variants; in an element of their own, since the theme hides a caption that follows the variant not shown."""
+def images(known: dict, base: str) -> str:
+    """Return both variants of a figure as HTML.
+
+    They stand in an element of their own, since the theme hides a caption that follows the variant not shown.
+    """
     alt = html.escape(known["alt"], quote=True)
     images = "".join(
         f'<img class="only-{mode}" src="{base}{known["slug"]}{suffix}.svg" alt="{alt}" '
@@ -94,7 +126,7 @@ def _images(known: dict, base: str) -> str:
 
 
 def _figure(known: dict, base: str) -> nodes.figure:
-    return nodes.figure("", nodes.raw("", _images(known, base), format="html"), nodes.caption(text=_caption(known)))
+    return nodes.figure("", nodes.raw("", images(known, base), format="html"), nodes.caption(text=_caption(known)))
 
 
 def _table(known: dict) -> nodes.table:
@@ -111,12 +143,57 @@ def _row(cells: list[str]) -> nodes.row:
 
 
 def _kind(cell: str) -> list[str]:
-    return ["number"] if re.fullmatch(r"[-+–]?[\d.,%e]*", cell) else []
+    return ["number"] if re.fullmatch(r"[-+−–]?[\d.,%e]*( points)?", cell) else []
 
 
-def _downloads(known: dict, base: str) -> str:
-    links = " · ".join(f'<a href="{base}{known["slug"]}.{kind}" download>{kind}</a>' for kind in FORMATS[known["kind"]])
-    return f'<p class="downloads">{"Figure and data" if known["kind"] == "figure" else "Data"}: {links}</p>'
+def _tools(known: dict, imprint: dict, docname: str) -> str:
+    """The line under an artefact: its files, code, tests and citation, and how it was made."""
+    slug, kind, base = known["slug"], known["kind"], _up(docname)
+    links = [
+        f'<a href="{base}files/{slug}.{form}" download aria-label="{form} of {slug}">{form}</a>'
+        for form in FORMATS[kind]
+    ]
+    if not imprint:
+        return f'<div class="artefact-tools">{" ".join(links)}</div>'
+    page = "" if imprint["page"] == docname else f"{base}{imprint['page']}.html"
+    links.append(f'<a class="code" href="{page}#code-{imprint["cell"]}">Code</a>')
+    if imprint["tested"]:
+        tests = f"{base}book/tests.html#{papermap.section(imprint['tested'][0])}"
+        links.append(f'<a class="test" href="{tests}">Tests</a>')
+    bibtex = html.escape(imprint["bibtex"], quote=True)
+    buttons = (
+        f'<button type="button" data-copy="permalink" data-text="{base}at/{slug}.html">Copy link</button>'
+        f'<button type="button" data-copy="bibtex" data-text="{bibtex}">Copy BibTeX</button>'
+    )
+    rows = [(name, html.escape(text)) for name, text in imprint["about"]]
+    functions = [
+        f'<a href="{base}book/library.html#{provenance.documented(name)}"><code>{name}</code></a>'
+        for name in imprint["functions"]
+    ]
+    tested = [
+        f'<a href="{base}book/tests.html#{papermap.section(name)}"><code>{name}</code></a>'
+        for name in imprint["tested"]
+    ]
+    rows += [(name, ", ".join(part)) for name, part in (("Functions", functions), ("Tests of", tested)) if part]
+    rows += [
+        ("Permalink", f'<a href="{base}at/{slug}.html">at/{slug}.html</a>'),
+        ("BibTeX", f'<pre tabindex="0">{html.escape(imprint["bibtex"])}</pre>'),
+    ]
+    listed = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in rows)
+    return (
+        f'<div class="artefact-tools" role="group" aria-label="Files, code and citation of {slug}" data-slug="{slug}">'
+        f'<div class="row">{"".join(links)}{buttons}<span role="status"></span></div>'
+        f'<details class="about"><summary>About this {kind}</summary><dl>{listed}</dl></details></div>'
+    )
+
+
+def _up(docname: str) -> str:
+    return "../" * docname.count("/")
+
+
+@cache
+def _imprints(path: str) -> dict[str, dict]:
+    return read_json(path) if path else {}
 
 
 def _math(translator, node: nodes.Element) -> None:
@@ -152,7 +229,7 @@ def _source_notebook(app: Sphinx, pagename: str) -> str | None:
     path = Path(app.env.doc2path(pagename)) if pagename in app.env.found_docs else None
     if path is None or path.suffix != ".ipynb":
         return None
-    return json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {}).get("input_path")
+    return read_json(path)["metadata"].get("papermill", {}).get("input_path")
 
 
 def _relink(buttons: list[dict], page: str, source: str) -> None:
@@ -166,7 +243,11 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("deepcovid_results", "", "env")
     app.add_config_value("deepcovid_films", False, "env")
     app.add_config_value("deepcovid_banner", "", "html")
+    app.add_config_value("deepcovid_imprints", "", "env")
+    app.add_config_value("deepcovid_explorer", "", "env")
     app.add_directive("artefact", Artefact)
+    app.add_directive("explorer", Explorer)
+    app.add_directive("citation", Citation)
     app.add_role("value", Value())
     app.add_html_math_renderer("mathml", (_math, None), (_math_block, None))
     app.connect("html-page-context", _page, priority=900)

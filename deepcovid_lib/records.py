@@ -11,10 +11,11 @@ import pandas as pd
 import yaml
 
 from deepcovid_lib import manifest, runs
-from deepcovid_lib.files import replacing, write_csv, write_json
+from deepcovid_lib.files import replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Misuse
 from deepcovid_lib.runs import Run
 
+ASIDE = ("title", "about", "folders", "models", "tests_paper", "publish_films")  # these bear on no score
 FINDINGS = {"covid": "COVID-19", "normal": "No Finding", "other_disease": "other", "unknown": ""}
 
 
@@ -25,10 +26,21 @@ def folder() -> Path:
     return checkout if checkout.is_dir() else package / "shipped" / "recorded"
 
 
+def told(name: str) -> dict[str, Any]:
+    """Return what a recorded run was asked for: ``edition``, ``settings`` and ``asked``, the edition with these."""
+    return yaml.safe_load((_of(name) / "run.yaml").read_text(encoding="utf-8"))
+
+
 def scores(name: str) -> dict[str, pd.DataFrame]:
     """Return the recorded scores of a run by model, in its order; images and patients carry opaque names."""
-    asked = yaml.safe_load((_of(name) / "run.yaml").read_text(encoding="utf-8"))["asked"]
-    return {model: manifest.read_scores(_of(name) / "scores" / f"{model}.csv") for model in asked["models"]}
+    models = told(name)["asked"]["models"]
+    return {model: manifest.read_scores(_of(name) / "scores" / f"{model}.csv") for model in models}
+
+
+def history(name: str, model: str) -> pd.DataFrame:
+    """Return a model's recorded ``epoch, loss, accuracy``; no rows where the training was not recorded."""
+    path = _of(name) / "history" / f"{model}.csv"
+    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["epoch", "loss", "accuracy"], dtype=float)
 
 
 def table(name: str, stem: str) -> pd.DataFrame:
@@ -41,18 +53,108 @@ def facts(name: str) -> dict[str, Any]:
     return json.loads((_of(name) / "facts.json").read_text(encoding="utf-8"))
 
 
+def of(run: Run) -> str:
+    """Return the name of the recorded run that a replayed run starts from.
+
+    It has the same edition, the models asked for, and equal values of everything that bears on a score.
+
+    Raises
+    ------
+    Misuse
+        Where there is none; the line says what differs and what is recorded.
+
+    Examples
+    --------
+    >>> of(runs.resolve("open-cxr", settings={"weights": "random"}, speed="replay"))
+    'open-cxr-weights-random'
+    """
+    asked = run.edition.model_dump(mode="json")
+    recorded = {path.name: told(path.name) for path in sorted(folder().iterdir()) if (path / "scores").is_dir()}
+    lacking = ""
+    for name, known in recorded.items():
+        if known["edition"] != run.edition_name:
+            continue
+        differing = [key for key, value in known["asked"].items() if key not in ASIDE and asked[key] != value]
+        differing += ["models"] if set(run.edition.models) - set(known["asked"]["models"]) else []
+        if not differing:
+            return name
+        lacking = f" with {differing[0]} {asked[differing[0]]}"
+    choices = (f"edition '{known['edition']}', settings {known['settings']}" for known in recorded.values())
+    raise Misuse(
+        f"no recorded run of edition '{run.edition_name}'{lacking}", remedy=f"recorded are {' and '.join(choices)}"
+    )
+
+
+def note(run: Run) -> str:
+    """Say of a replayed run which recorded scores it shows; empty for any other run.
+
+    Examples
+    --------
+    >>> note(runs.resolve("phantom", speed="replay")).startswith("Replayed from scores recorded on 20")
+    True
+    """
+    if run.speed != "replay":
+        return ""
+    name = of(run)
+    days = [fact["started"][:10] for stage, fact in facts(name).items() if stage.startswith("finetune-")]
+    return f"Replayed from scores recorded on {max(days)} (run {name}); nothing was trained here."
+
+
+def replay_seconds(edition: str, stage: str, *, settings: dict[str, Any] | None = None) -> float | None:
+    """Return how long a notebook took that started from the recorded scores of an edition.
+
+    Parameters
+    ----------
+    edition : str
+    stage : str
+        The notebook, as `runs.retrain_seconds` names it.
+    settings : dict, optional
+        The overrides, as `runs.resolve` takes them.
+
+    Returns
+    -------
+    float or None
+        Seconds; None where no such run is recorded or the notebook was not timed.
+
+    Examples
+    --------
+    >>> replay_seconds("tiny", "scores") is None
+    True
+    """
+    try:
+        name = of(runs.resolve(edition, settings=settings, speed="replay"))
+    except Misuse:
+        return None
+    return facts(name).get(f"replay-{stage}", {}).get("seconds")
+
+
+def add_facts(name: str, noted: dict[str, Any]) -> None:
+    """Add stages to what is noted of a recorded run."""
+    write_json({**facts(name), **noted}, _of(name) / "facts.json")
+
+
 def keep(run: Run) -> Path:
     """Record a run: what was asked, its facts, tables and scores, without paths, file names or images.
 
     Images and patients are numbered in an order that tells nothing; images of one patient keep one number.
+
+    Raises
+    ------
+    Misuse
+        For a replayed run, whose scores are recorded already.
     """
+    if run.speed == "replay":
+        raise Misuse(f"run '{run.name}' made no scores: it replays '{of(run)}'", remedy="record a retrained run")
     target = folder() / run.name
     asked = run.edition.model_dump(mode="json", exclude={"folders"})
     settings = {key: value for key, value in run.settings.items() if not key.startswith("folders")}
     with replacing(target / "run.yaml") as temporary:
-        told = {"edition": run.edition_name, "settings": settings, "asked": asked}
-        temporary.write_text(yaml.safe_dump(told, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    write_json(runs.facts_of(run), target / "facts.json")
+        content = {"edition": run.edition_name, "settings": settings, "asked": asked}
+        temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    before = facts(run.name) if (target / "facts.json").is_file() else {}
+    replays = {stage: fact for stage, fact in before.items() if stage.startswith("replay-")}
+    write_json({**replays, **runs.facts_of(run)}, target / "facts.json")
+    write_json(inputs(run.folder), target / "inputs.json")
     for source in (run.folder / "funnel.csv", run.folder / "tables" / "tab-dataset.csv"):
         if source.is_file():
             with replacing(target / source.name) as temporary:
@@ -60,19 +162,68 @@ def keep(run: Run) -> Path:
     for model in run.edition.models:
         path = run.fit(model) / "scores.csv"
         if path.is_file():
-            write_csv(_opaque(manifest.read_scores(path)), target / "scores" / f"{model}.csv")
+            write_csv(opaque(manifest.read_scores(path)), target / "scores" / f"{model}.csv")
+        if (run.fit(model) / "history.csv").is_file():
+            write_csv(pd.read_csv(run.fit(model) / "history.csv"), target / "history" / f"{model}.csv")
     return target
 
 
-def _opaque(frame: pd.DataFrame) -> pd.DataFrame:
-    """The scores under numbered names, in an order that tells nothing."""
-    opaque = frame.assign(finding=frame["group"].map(FINDINGS))
-    for column, letter in (("image_id", "i"), ("patient_id", "p")):
-        names = sorted(frame[column].unique(), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-        opaque[column] = frame[column].map(
-            {name: f"recorded:{letter}{number:04d}" for number, name in enumerate(names)}
-        )
-    return opaque.sort_values("image_id")
+def inputs(folder: Path) -> dict[str, Any]:
+    """Return what a run's scores hang on, as counts and digests that tell no name and no place.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a run under `results/`.
+
+    Returns
+    -------
+    dict
+        ``images``, by split: ``sha256`` over every image's number, content, label and patient's number, and the
+        ``images`` and ``patients`` of each class. ``models``, by backbone: the SHA-256 of the ``head`` and of the
+        ``scores`` as `keep` writes them. What the run has not made yet is left out.
+    """
+    asked = yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))["asked"]
+    known: dict[str, Any] = {"images": {}, "models": {}}
+    if (folder / "manifest.csv").is_file():
+        for split, films in manifest.read(folder / "manifest.csv").groupby("split"):
+            columns = (numbered(films["image_id"], "i"), films["sha256"], films["label"])
+            rows = zip(*columns, numbered(films["patient_id"], "p"), strict=True)
+            digest = hashlib.sha256("".join(sorted(" ".join(row) + "\n" for row in rows)).encode()).hexdigest()
+            counts = {
+                label: {"images": len(own), "patients": own["patient_id"].nunique()}
+                for label, own in films.groupby("label")
+            }
+            known["images"][split] = {"sha256": digest, **counts}
+    for model in asked["models"]:
+        fit = folder / "fits" / model / asked["recipe"]["name"] / f"seed-{asked['seed']}"
+        digests = {}
+        if (fit / "head.safetensors").is_file():
+            digests["head"] = sha256(fit / "head.safetensors")
+        if (fit / "scores.csv").is_file():
+            text = opaque(manifest.read_scores(fit / "scores.csv")).to_csv(index=False, lineterminator="\n")
+            digests["scores"] = hashlib.sha256(text.encode()).hexdigest()
+        if digests:
+            known["models"][model] = digests
+    return known
+
+
+def opaque(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return scores under numbered names, in an order that tells nothing."""
+    names = {column: numbered(frame[column], column[0]) for column in ("image_id", "patient_id")}
+    return frame.assign(finding=frame["group"].map(FINDINGS), **names).sort_values("image_id")
+
+
+def numbered(names: pd.Series, letter: str) -> pd.Series:
+    """Return numbers in place of names, the same for the same set of names.
+
+    Examples
+    --------
+    >>> numbered(pd.Series(["nih:2_0", "nih:1_0", "nih:2_0"]), "i").tolist()
+    ['recorded:i0001', 'recorded:i0000', 'recorded:i0001']
+    """
+    order = sorted(names.unique(), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    return names.map({name: f"recorded:{letter}{number:04d}" for number, name in enumerate(order)})
 
 
 def _of(name: str) -> Path:

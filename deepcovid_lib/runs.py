@@ -24,6 +24,7 @@ from deepcovid_lib import editions
 from deepcovid_lib.files import replacing, write_json
 from deepcovid_lib.problems import Misuse, Problem
 
+SPEEDS = ("retrain", "replay")
 VERSIONS = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow", "deepcovid-lib")
 
 
@@ -42,6 +43,8 @@ class Run:
         The overrides, dotted keys to values.
     edition : editions.Edition
         The edition with the overrides applied.
+    speed : {"retrain", "replay"}
+        Whether the run makes its scores, or starts from recorded ones (see `records.of`).
     """
 
     name: str
@@ -49,6 +52,7 @@ class Run:
     edition_name: str
     settings: dict[str, Any]
     edition: editions.Edition
+    speed: str = "retrain"
 
     @property
     def folder(self) -> Path:
@@ -97,7 +101,9 @@ def root() -> Path:
     return here
 
 
-def resolve(edition: str, *, name: str | None = None, settings: dict[str, Any] | None = None) -> Run:
+def resolve(
+    edition: str, *, name: str | None = None, settings: dict[str, Any] | None = None, speed: str = "retrain"
+) -> Run:
     """Return the run of an edition with overrides; nothing is written.
 
     Parameters
@@ -106,46 +112,59 @@ def resolve(edition: str, *, name: str | None = None, settings: dict[str, Any] |
         One of `editions.names`.
     name : str, optional
         The run's name. The edition's own by default; with `settings`, one made from them, so that no run
-        overwrites another's files.
+        overwrites another's files; one that ends in ``-replay`` for a replayed run.
     settings : dict, optional
         Dotted keys and values.
+    speed : {"retrain", "replay"}
+        ``"replay"`` starts from recorded scores instead of images.
 
     Raises
     ------
     Misuse
-        For an unknown edition or key, or a name that is no plain folder name.
+        For an unknown edition, key or speed, or a name that is no plain folder name.
 
     Examples
     --------
     >>> resolve("tiny", settings={"seed": 7}).name
     'tiny-seed-7'
+    >>> resolve("phantom", speed="replay").name
+    'phantom-replay'
     """
+    if speed not in SPEEDS:
+        raise Misuse(f"no speed '{speed}'", remedy=f"choose {' or '.join(SPEEDS)}")
     settings = dict(sorted((settings or {}).items()))
     resolved = editions.resolve(edition, settings)
-    name = name or _default_name(edition, settings)
+    name = name or _default_name(edition, settings) + ("-replay" if speed == "replay" else "")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}", name):
         raise Misuse(f"'{name}' is no name for a run", remedy="use letters, digits, dots and hyphens")
-    return Run(name, root(), edition, settings, resolved)
+    return Run(name, root(), edition, settings, resolved, speed)
 
 
-def begin(edition: str, *, name: str | None = None, settings: dict[str, Any] | None = None) -> Run:
+def begin(
+    edition: str, *, name: str | None = None, settings: dict[str, Any] | None = None, speed: str = "retrain"
+) -> Run:
     """Resolve a run and write down what was asked in its `run.yaml`.
 
     Raises
     ------
     Misuse
-        Where a run of this name exists that was asked for something else.
+        Where a run of this name exists that was asked for something else; a retrained and a replayed run never
+        share a name.
     """
-    run = resolve(edition, name=name, settings=settings)
+    run = resolve(edition, name=name, settings=settings, speed=speed)
     path = run.folder / "run.yaml"
     asked = {"edition": edition, "settings": run.settings, "asked": run.edition.model_dump(mode="json")}
+    if speed == "replay":
+        asked["speed"] = speed
     if path.is_file():
         before = _read(path)
         if before == asked:
             return run
-        if before["edition"] != edition or before["settings"] != run.settings:
+        speed_before = before.get("speed", "retrain")
+        if (before["edition"], before["settings"], speed_before) != (edition, run.settings, speed):
             raise Misuse(
-                f"run '{run.name}' was asked with {before['settings'] or 'no settings'} of '{before['edition']}'",
+                f"run '{run.name}' was asked to {speed_before} '{before['edition']}' with "
+                f"{before['settings'] or 'no settings'}",
                 file=_shown(path, run.root),
                 remedy="choose another name with --run, or delete its folder",
             )
@@ -160,7 +179,7 @@ def reopen(name: str) -> Run:
     if not path.is_file():
         raise Misuse(f"no run '{name}'", remedy="start it with: deepcovid reproduce --edition E --run NAME")
     before = _read(path)
-    return resolve(before["edition"], name=name, settings=before["settings"])
+    return resolve(before["edition"], name=name, settings=before["settings"], speed=before.get("speed", "retrain"))
 
 
 @contextmanager
@@ -187,6 +206,29 @@ def facts_of(run: Run) -> dict[str, Any]:
     """Return the notes of a run's stages, empty before the first."""
     path = run.folder / "facts.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def retrain_seconds(run: Run, stage: str) -> float | None:
+    """Return how long a notebook took with everything before it: the images, the features and the heads.
+
+    Parameters
+    ----------
+    run : Run
+    stage : str
+        A notebook that starts from scores, as `facts.json` names it, e.g. ``"scores"`` or ``"finetune-resnet18"``.
+
+    Returns
+    -------
+    float or None
+        Seconds; None where one of the stages was not timed, as in a replayed run.
+    """
+    models = [model for model in run.edition.models if stage == f"finetune-{model}"] or run.edition.models
+    before = ["dataset", *(f"{made}-{model}" for made in ("extract", "finetune") for model in models)]
+    facts = facts_of(run)
+    try:
+        return sum(facts[needed]["seconds"] for needed in dict.fromkeys([*before, stage]))
+    except KeyError:
+        return None
 
 
 def versions() -> dict[str, str]:

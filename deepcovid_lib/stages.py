@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from deepcovid_lib import curation, images, tables
+from deepcovid_lib import curation, images, records, tables
 from deepcovid_lib import manifest as manifests
 from deepcovid_lib.files import sha256, write_csv
 from deepcovid_lib.problems import Misuse, Problem
@@ -36,7 +36,18 @@ def preset(run: Run) -> images.Preset:
 
 
 def candidates(run: Run) -> list[Candidates]:
-    """List what the run's sources offer; phantoms are made on the spot."""
+    """List what the run's sources offer; phantoms are made on the spot.
+
+    Raises
+    ------
+    Misuse
+        For a replayed run: it has scores and no images, and is never retrained in silence.
+    """
+    if run.speed == "replay":
+        raise Misuse(
+            f"run '{run.name}' starts from recorded scores and has no images",
+            remedy="use speed 'retrain' for what needs them",
+        )
     edition = run.edition
     found = []
     for source in dict.fromkeys((edition.positives, edition.negatives)):
@@ -94,8 +105,17 @@ def manifest(run: Run) -> pd.DataFrame:
 
 def funnel(run: Run) -> pd.DataFrame:
     """Return how many rows every rule of the curation left."""
+    if run.speed == "replay":
+        return records.table(records.of(run), "funnel")
     manifest(run)
     return pd.read_csv(run.folder / "funnel.csv")
+
+
+def counts(run: Run) -> pd.DataFrame:
+    """Return the images of each split and class, as `tables.dataset` counts them: the run's, or the recorded ones."""
+    if run.speed == "replay":
+        return records.table(records.of(run), "tab-dataset")
+    return tables.dataset(manifest(run), copies=run.edition.copies, comparable=run.tests("counts"))
 
 
 def rejected(run: Run) -> pd.DataFrame:
@@ -218,7 +238,6 @@ def fit(run: Run, model: str) -> Path:
             group=manifests.group(tested).to_numpy(), score=finetune.score(numbers, head, model)
         )
         manifests.check_scores(scored)
-        write_csv(fitted.history, folder / "history.csv")
         write_csv(scored, folder / "scores.csv")
         metadata = {
             "backbone": model,
@@ -231,16 +250,29 @@ def fit(run: Run, model: str) -> Path:
             "run": run.name,
         }
         heads.save(folder / "head.safetensors", head, metadata)
+        write_csv(fitted.history, folder / "history.csv")  # the last: where it lies, the fit is whole
     return folder
 
 
 def history(run: Run, model: str) -> pd.DataFrame:
-    """Return a fit's loss and accuracy by epoch."""
-    return pd.read_csv(fit(run, model) / "history.csv")
+    """Return a fit's loss and accuracy by epoch, fitting it first if they are not there.
+
+    A replayed run has the recorded ones, or no rows where they were not recorded.
+    """
+    _known(run, model)
+    if run.speed == "replay":
+        return records.history(records.of(run), model)
+    path = run.fit(model) / "history.csv"
+    if not path.is_file():
+        fit(run, model)
+    return pd.read_csv(path)
 
 
 def scores(run: Run, model: str) -> pd.DataFrame:
-    """Return a model's scores of the test images, fitting it first if they are not there."""
+    """Return a model's scores of the test images, fitting it first if they are not there; a replayed run's recorded."""
+    _known(run, model)
+    if run.speed == "replay":
+        return records.scores(records.of(run))[model]
     path = run.fit(model) / "scores.csv"
     if not path.is_file():
         fit(run, model)

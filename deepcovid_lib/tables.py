@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
-from deepcovid_lib import metrics, paper, style
+from deepcovid_lib import metrics, paper
 from deepcovid_lib.problems import Problem
 
 AGREES, DIFFERS, NO_TEST = "agrees", "differs", "not a test of this value"
@@ -324,58 +324,6 @@ def confusion_matrices(scores_by_model: Mapping[str, pd.DataFrame]) -> pd.DataFr
         row |= {"always_negative_accuracy": 1 - y_true.mean() if len(y_true) else math.nan}
         rows.append(row | _counts_of_table_vi(model))
     return pd.DataFrame(rows).astype(dict.fromkeys(metrics.Confusion._fields, "Int64"))
-
-
-def paper_versus_run(
-    manifest: pd.DataFrame,
-    scores_by_model: Mapping[str, pd.DataFrame],
-    *,
-    copies: int,
-    counts_comparable: bool,
-    performance_comparable: bool,
-) -> pd.DataFrame:
-    """Gather every value that the paper prints and the run computes.
-
-    Parameters
-    ----------
-    manifest : DataFrame
-        As in `dataset`.
-    scores_by_model : mapping of str to DataFrame
-        As in `reliability`.
-    copies : int
-        As in `dataset`.
-    counts_comparable, performance_comparable : bool
-        Whether the images, and whether images and weights, are the paper's.
-
-    Returns
-    -------
-    DataFrame
-        ``where, what, paper, run, low, high, verdict``: shares in 0 to 1; a count's bounds are the count itself.
-    """
-    rows = [
-        ("Table I", f"{row['split']}: {row['class']}", row["paper"], row["run"], row["run"], row["run"], row["verdict"])
-        for row in dataset(manifest, copies=copies, comparable=counts_comparable).to_dict("records")
-    ]
-    for model, scores in scores_by_model.items():
-        where = {
-            "resnet18": "Table II",
-            "resnet50": "Table III",
-            "squeezenet": "Table IV",
-            "densenet121": "Table V",
-        }.get(model)
-        if where is None:
-            continue
-        for row in thresholds(scores, model, comparable=performance_comparable).to_dict("records"):
-            what = f"{style.MODELS[model].label}: specificity at {100 * row['target']:.1f}% sensitivity"
-            bounds = (row["specificity"], row["specificity_low"], row["specificity_high"])
-            rows.append((where, what, row["paper_specificity"], *bounds, row["verdict"]))
-    for row in reliability(scores_by_model, comparable=performance_comparable).to_dict("records"):
-        bounds = (row["value"], row["wilson_low"], row["wilson_high"])
-        decision = NO_TEST if row["note"] else row["verdict"]
-        rows.append(
-            ("Table VI", f"{style.MODELS[row['model']].label}: {row['quantity']}", row["paper"], *bounds, decision)
-        )
-    return pd.DataFrame(rows, columns=["where", "what", "paper", "run", "low", "high", "verdict"])
 
 
 def _classes(scores: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

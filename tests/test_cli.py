@@ -17,7 +17,17 @@ def test_help_shows_every_command_and_examples(capsys):
         cli.main(["--help"])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    for word in ("reproduce", "curate", "extract", "finetune", "predict", "doctor", "examples:", "no medical device"):
+    for word in (
+        "reproduce",
+        "curate",
+        "extract",
+        "finetune",
+        "predict",
+        "compare",
+        "doctor",
+        "examples:",
+        "no medical device",
+    ):
         assert word in text
 
 
@@ -28,6 +38,7 @@ def test_help_shows_every_command_and_examples(capsys):
         (["curate", "--edition", "tiny", "--set", "sed=1"], "nearest: seed"),
         (["curate", "--run", "never-begun"], "no run 'never-begun'"),
         (["reproduce", "--jobs", "0"], "--jobs"),
+        (["compare", "never-begun", "phantom"], "'never-begun' is no run"),
         (["extract", "--edition", "tiny", "--model", "resnet18", "--shard", "3/2"], "not I/N"),
     ],
 )

@@ -16,8 +16,9 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ORDER = """
     problems files progress style paper editions images phantoms sources downloads forms leakage manifest curation
-    backbones features scaling finetune heads checks areas metrics tables figures diagrams runs records stages
-    artefacts predict doctor runner pages site pipeline cli
+    backbones features scaling finetune heads checks areas metrics tables counterparts verdicts figures diagrams
+    runs records sides comparison markup comparison_page stages artefacts predict doctor provenance address archive
+    citations imprints papermap explorer runner replays pages staging site pipeline cli
 """.split()
 
 
@@ -94,6 +95,6 @@ def test_no_file_speaks_of_registries_or_home_folders():
             or path.suffix == ".lock"
         ):
             continue
-        if path.suffix in (".py", ".md", ".yml", ".yaml", ".toml", ".ipynb", ".json", ".csv", ".bib", ".css"):
+        if path.suffix in (".py", ".md", ".yml", ".yaml", ".toml", ".ipynb", ".json", ".csv", ".bib", ".css", ".js"):
             text = path.read_text(encoding="utf-8")
             assert not re.search("(py" + r"pi|python" + r"hosted|npm" + r"js)\.org|/ro" + "ot/|/ho" + "me/", text), path

@@ -1,11 +1,13 @@
 """Recorded runs: nothing in them but numbers."""
 
+import json
 import re
 
 import pandas as pd
 import pytest
 
 from deepcovid_lib import records, runs
+from deepcovid_lib.files import sha256
 from deepcovid_lib.problems import Misuse
 
 NAMES = sorted(path.name for path in records.folder().iterdir() if path.is_dir())
@@ -43,6 +45,11 @@ def test_scores_and_patients_survive_the_renaming(kept):
     assert sorted(scores["score"]) == sorted([0.9, 1 / 3, 0.25])
     assert sorted(scores.groupby("patient_id").size()) == [1, 2]
     assert set(scores["group"]) == {"covid", "other_disease"}
+
+
+def test_the_digest_kept_of_scores_is_that_of_their_file(kept):
+    inputs = json.loads((kept[0] / "inputs.json").read_text())
+    assert inputs["models"]["resnet18"]["scores"] == sha256(kept[0] / "scores" / "resnet18.csv")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -333,20 +333,3 @@ def test_tables_survive_a_csv(tmp_path):
         back = pd.read_csv(tmp_path / "table.csv", keep_default_na=True)
         numbers = table.select_dtypes("number").astype(float)
         assert np.allclose(back[numbers.columns].astype(float), numbers, equal_nan=True), name
-
-
-# All at once
-
-
-def test_every_printed_value_stands_beside_the_run_with_the_verdicts_of_its_own_table():
-    manifest = manifest_of(train_covid=31, train_non_covid=2000, test_covid=40, test_non_covid=2999)
-    scores = {model: scores_of_the_paper(model) for model in PAPERS_MODELS} | {"densenet161": random_scores(9)}
-    beside = tables.paper_versus_run(manifest, scores, copies=16, counts_comparable=True, performance_comparable=False)
-    counts, shares = beside[beside["where"] == "Table I"], beside[beside["where"] != "Table I"]
-    assert counts["verdict"].tolist() == ["agrees"] * 4 + ["differs"]
-    assert set(shares["verdict"]) == {"not a test of this value"}
-    listed = [len(tables.thresholds(scores[model], model, comparable=False)) for model in PAPERS_MODELS]
-    sizes = shares.groupby("where").size()
-    assert [sizes[f"Table {number}"] for number in ("II", "III", "IV", "V")] == listed
-    printed = shares.dropna(subset="paper")
-    assert printed["paper"].tolist() == pytest.approx(printed["run"].tolist(), abs=0.0005)

@@ -7,6 +7,7 @@ from deepcovid_lib.figures.comparison import confusion, intervals, roc
 from deepcovid_lib.figures.counts import class_counts, funnel, training
 from deepcovid_lib.figures.distributions import learned, scores, thresholds
 from deepcovid_lib.figures.films import augmentation, marked_areas, samples
+from deepcovid_lib.figures.verdicts import paper_versus_run
 from deepcovid_lib.style import Drawing
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "intervals",
     "learned",
     "marked_areas",
+    "paper_versus_run",
     "roc",
     "samples",
     "scores",

@@ -1,0 +1,167 @@
+"""What stands under each figure and table of the book: its cell, functions and tests, and how its run was made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from deepcovid_lib import citations, paper, provenance, records, runs, style
+from deepcovid_lib.files import read_json, sha256
+from deepcovid_lib.problems import Problem
+from deepcovid_lib.provenance import Case, Origin
+from deepcovid_lib.runs import Run
+
+DIGITS = 12
+
+
+def gather(
+    run: Run, pages: list[str], tests: list[Case], *, hidden: frozenset[str], home: str
+) -> dict[str, dict[str, Any]]:
+    """Return the imprint of every artefact that the book's pages publish, by slug.
+
+    Parameters
+    ----------
+    run : Run
+    pages : list of str
+        The book's pages in order, e.g. ``"notebooks/finetune-resnet18"``; those of notebooks are read.
+    tests : list of provenance.Case
+    hidden : frozenset of str
+        Slugs that stay out of this book since they show patients' films.
+    home : str
+        Where the book is published, empty where that is not known.
+
+    Returns
+    -------
+    dict
+        Slug to ``page``, ``cell``, ``hidden``, ``functions``, ``tested`` (those of the functions that a test calls),
+        ``about`` (pairs of a name and a text: the run, its inputs, when and where it was made) and ``bibtex``.
+
+    Raises
+    ------
+    Problem
+        For an artefact that no cell of its page's notebook makes.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    known = published(run)
+    shown = {page: _slugs(run.folder / f"{page}.ipynb") for page in pages if page.startswith("notebooks/")}
+    inputs, tested = _inputs(run), frozenset().union(*(case.functions for case in tests))
+    for page, slugs in shown.items():
+        origins = provenance.origins(run.folder / f"{page}.ipynb")
+        for slug in slugs:
+            origin = _origin(slug, origins, page)
+            found[slug] = {
+                "page": page,
+                "cell": origin.cell,
+                "hidden": slug in hidden,
+                "functions": list(origin.functions),
+                "tested": [function for function in origin.functions if function in tested],
+                "about": _about(run, known[slug], page.removeprefix("notebooks/"), origin, inputs),
+                "bibtex": _bibtex(run, known[slug], page.removeprefix("notebooks/"), home),
+            }
+    return found
+
+
+def published(run: Run) -> dict[str, dict[str, Any]]:
+    """Return the records of a run's figures and tables, by slug."""
+    paths = sorted([*run.folder.glob("figures/*.json"), *run.folder.glob("tables/*.json")])
+    return {path.stem: read_json(path) for path in paths}
+
+
+def aliases(slugs: list[str]) -> dict[str, str]:
+    """Return the short names of permalinks: every slug, and the paper's own number where it has one.
+
+    Examples
+    --------
+    >>> aliases(["fig-roc"])
+    {'fig-roc': 'fig-roc', 'paper-fig-10': 'fig-roc'}
+    """
+    numbered = paper.artefacts().query("kind != 'equation'")
+    names = {slug: slug for slug in slugs}
+    for row in numbered.itertuples():
+        if row.slug in names:
+            kind = "fig" if row.kind == "figure" else "table"
+            names[f"paper-{kind}-{row.number.lower()}"] = row.slug
+    return names
+
+
+def _slugs(path: Path) -> list[str]:
+    cells = nbformat.read(path, as_version=4).cells
+    outputs = [output for cell in cells if cell.cell_type == "code" for output in cell.outputs]
+    slugs = [output.get("metadata", {}).get("deepcovid", {}).get("slug") for output in outputs]
+    return [slug for slug in slugs if slug]
+
+
+def _origin(slug: str, origins: list[Origin], page: str) -> Origin:
+    exact = sorted(origins, key=lambda origin: "{}" in origin.slug)
+    origin = next((origin for origin in exact if provenance.matches(origin.slug, slug)), None)
+    if origin is None:
+        raise Problem(
+            f"shows '{slug}', which none of its cells makes",
+            file=f"{page}.ipynb",
+            remedy="publish it with artefacts.figure or artefacts.table under that name",
+        )
+    return origin
+
+
+def _inputs(run: Run) -> dict[str, str]:
+    heads = {model: run.fit(model) / "head.safetensors" for model in run.edition.models}
+    digests = {model: sha256(path)[:DIGITS] for model, path in heads.items() if path.is_file()}
+    return digests | ({"manifest": sha256(run.manifest)[:DIGITS]} if run.manifest.is_file() else {})
+
+
+def _about(
+    run: Run, record: dict[str, Any], stage: str, origin: Origin, inputs: dict[str, str]
+) -> list[tuple[str, str]]:
+    slug, recorded = record["slug"], record.get("recorded", "")
+    facts = runs.facts_of(run).get(stage, {})
+    rows = [("Run", f"{run.name} ({run.edition.title})")]
+    if recorded:
+        rows.append(("Shows", f"the recorded run {recorded}"))
+        facts = {**facts, **_of_recorded(recorded)}
+    else:
+        settings = ", ".join(f"{key}={value}" for key, value in run.settings.items())
+        rows += [("Parameters", settings or "the edition's own"), ("Seed", str(run.edition.seed))]
+        named = [model for model in run.edition.models if slug.endswith(f"-{model}")]
+        scored = any(
+            function in ("stages.all_scores", "stages.scores", "stages.history") for function in origin.functions
+        )
+        if "manifest" in inputs and any(function.startswith("stages.") for function in origin.functions):
+            rows.append(("Images", f"manifest {inputs['manifest']}"))
+        heads = [
+            f"{style.MODELS[model].label} {inputs[model]}"
+            for model in named or run.edition.models
+            if scored and model in inputs
+        ]
+        if heads:
+            rows.append(("Heads" if len(heads) > 1 else "Head", ", ".join(heads)))
+    versions = ", ".join(f"{name} {version}" for name, version in facts.get("versions", {}).items())
+    rows += [
+        ("Made", _when(facts.get("started", ""))),
+        ("Wall time", f"{facts['seconds']:.0f} s, the whole notebook" if "seconds" in facts and not recorded else ""),
+        ("Device", facts.get("device", "")),
+        ("Commit", facts.get("commit") or "outside a checkout"),
+        ("Versions", f"Python {facts['python']}, {versions}" if "python" in facts else ""),
+    ]
+    return [(name, text) for name, text in rows if text]
+
+
+def _of_recorded(name: str) -> dict[str, Any]:
+    """The facts of a recorded run's last stage that made numbers."""
+    facts = records.facts(name)
+    made = [stage for stage in facts if not stage.startswith(("book", "replay"))]
+    return facts[max(made, key=lambda stage: facts[stage].get("started", ""))] if made else {}
+
+
+def _when(started: str) -> str:
+    return started[:16].replace("T", " ") + " UTC" if started else ""
+
+
+def _bibtex(run: Run, record: dict[str, Any], stage: str, home: str) -> str:
+    slug, commit = record["slug"], runs.facts_of(run).get(stage, {}).get("commit") or ""
+    url = f"{home.rstrip('/')}/at/{slug}.html" if home else ""
+    entry = citations.of_artefact(
+        slug, record["caption"], record["number"], run=run.name, commit=commit, url=url, root=run.root
+    )
+    return citations.bibtex(entry)

@@ -1,0 +1,203 @@
+"""A run as one side of a comparison: made here, recorded, or brought along as a folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import yaml
+
+from deepcovid_lib import manifest, records, runs, style
+from deepcovid_lib.problems import Misuse, Problem
+
+NEEDED = {"models": list, "recipe": dict, "seed": int}
+WORDS = ("title", "about", "publish_films", "tests_paper")
+
+
+class Side(NamedTuple):
+    """One of the two runs.
+
+    Attributes
+    ----------
+    label : str
+        Its folder's last two names, e.g. ``recorded/phantom``.
+    folder : Path
+    edition : str
+    settings, asked, facts : dict
+        As in its `run.yaml` and `facts.json`; without folders.
+    inputs : dict
+        Of `records.inputs`; of a run without them, the counts of its Table I.
+    scores : dict of str to DataFrame
+        By model, under numbered names.
+    """
+
+    label: str
+    folder: Path
+    edition: str
+    settings: dict[str, Any]
+    asked: dict[str, Any]
+    facts: dict[str, Any]
+    inputs: dict[str, Any]
+    scores: dict[str, pd.DataFrame]
+
+
+def read(argument: str) -> Side:
+    """Read a run: its folder, or a name, which is looked for under `results/` and then among the recorded runs.
+
+    Raises
+    ------
+    Misuse
+        If there is no such run (the line names those there are), or it replays recorded scores and has none.
+    Problem
+        If a file of the run is not what it should be.
+    """
+    folder = _found(argument)
+    told = _asked(folder / "run.yaml")
+    if told.get("speed") == "replay":
+        raise Misuse(f"'{argument}' replays recorded scores and has none of its own", remedy="compare the recorded run")
+    asked = {key: value for key, value in told["asked"].items() if key != "folders"}
+    settings = {key: value for key, value in told["settings"].items() if str(key).split(".")[0] != "folders"}
+    noted, kept = folder / "facts.json", folder / "inputs.json"
+    facts = _content(noted) if noted.is_file() else {}
+    facts = {stage: note for stage, note in facts.items() if isinstance(note, dict) and not stage.startswith("replay-")}
+    inputs = _content(kept) if kept.is_file() else records.inputs(folder)
+    inputs = {"images": inputs.get("images") or _counted(folder), "models": inputs.get("models", {})}
+    scores = {}
+    for model in asked["models"]:
+        kept = folder / "scores" / f"{model}.csv"
+        fit = folder / "fits" / model / asked["recipe"]["name"] / f"seed-{asked['seed']}" / "scores.csv"
+        if kept.is_file():
+            scores[model] = manifest.read_scores(kept)
+        elif fit.is_file():
+            scores[model] = records.opaque(manifest.read_scores(fit))
+    scores = {model: frame.sort_values("image_id", ignore_index=True) for model, frame in scores.items()}
+    label = f"{folder.parent.name}/{folder.name}"
+    return Side(label, folder, told["edition"], settings, asked, facts, inputs, scores)
+
+
+def nature(one: Side) -> list[str]:
+    """Return what keeps a run from being evidence about patients, in words."""
+    told = []
+    if "phantom" in (one.asked.get("positives"), one.asked.get("negatives")):
+        told.append("synthetic radiographs")
+    if one.asked.get("weights") == "random":
+        told.append("untrained networks")
+    return told
+
+
+def stem(one: Side) -> str:
+    """Return a run's name for use in a file's: that of its folder, with ``recorded-`` before a recorded one's."""
+    return one.folder.name if one.folder.parent.name == "results" else one.label.replace("/", "-")
+
+
+def made(one: Side) -> str:
+    """Say when a run's stages ran, in UTC."""
+    times = sorted(str(note["started"]) for note in one.facts.values() if note.get("started"))
+    if not times:
+        return "not known"
+    (first, began), (last, ended) = (time[:16].split("T") for time in (times[0], times[-1]))
+    return f"{first}, {began} to {ended} UTC" if first == last else f"{first} to {last}"
+
+
+def entered(side: Side) -> dict[tuple[str, str], str | None]:
+    """Return what went into a run, as text by kind and name; None is not known.
+
+    The kinds are ``asked``, ``words`` (keys of an edition that bear on no number), ``images``, ``heads``, ``software``.
+    """
+    known: dict[tuple[str, str], str | None] = {("asked", "edition"): str(side.edition)}
+    for key, value in _flat(side.asked).items():
+        known["words" if key in WORDS else "asked", key] = _text(value)
+    for split, name in (("train", "training images"), ("test", "test images")):
+        told = side.inputs["images"].get(split, {})
+        known["images", f"{name}, contents"] = told.get("sha256")
+        for label, look in style.CLASSES.items():
+            counts = told.get(label)
+            words = f"{counts['images']:,} of {counts['patients']:,} patients" if counts else None
+            known["images", f"{name}, {look.label}"] = words
+    for model in side.asked["models"]:
+        digest = side.inputs["models"].get(model, {}).get("head")
+        known["heads", f"head of {style.model(model).label}"] = digest
+    for what in ("python", "device", "commit"):
+        told = {str(note[what]) for note in side.facts.values() if note.get(what)}
+        if told:
+            known["software", {"python": "Python"}.get(what, what)] = ", ".join(sorted(told))
+    versions: dict[str, set[str]] = {}
+    for note in side.facts.values():
+        for package, version in note.get("versions", {}).items():
+            versions.setdefault(package, set()).add(str(version))
+    return known | {("software", package): ", ".join(sorted(told)) for package, told in versions.items()}
+
+
+def _found(argument: str) -> Path:
+    """Return the folder of a run."""
+    given, root, recorded = Path(argument), runs.root(), records.folder()
+    if len(given.parts) == 1 and given.name:
+        places = [root / "results" / given, recorded / given, given]
+    else:
+        places = [given, root / given]
+        if given.parts[:1] == ("recorded",):
+            places.append(recorded.joinpath(*given.parts[1:]))
+    for place in places:
+        if (place / "run.yaml").is_file():
+            return place.resolve()
+    there = [
+        f"{kind}: {', '.join(names)}"
+        for kind, folder in (("results", root / "results"), ("recorded", recorded))
+        if (names := sorted(path.parent.name for path in folder.glob("*/run.yaml")))
+    ]
+    fault = "holds no run.yaml" if given.is_dir() else "is no run"
+    raise Misuse(f"'{argument}' {fault}", remedy=f"there are {'; '.join(there)}" if there else "make one first")
+
+
+def _counted(folder: Path) -> dict[str, Any]:
+    """Return how many images and patients each class has, from the run's Table I if it is there."""
+    paths = [path for path in (folder / "tab-dataset.csv", folder / "tables" / "tab-dataset.csv") if path.is_file()]
+    counts: dict[str, Any] = {}
+    for row in pd.read_csv(paths[0]).to_dict("records") if paths else []:
+        for label, look in style.CLASSES.items():
+            if row["class"] == look.label:
+                counts.setdefault(row["split"], {})[label] = {"images": row["run"], "patients": row["patients"]}
+    return counts
+
+
+def _asked(path: Path) -> dict[str, Any]:
+    """Read a `run.yaml` as far as a comparison needs it."""
+    told = _content(path)
+    asked = told.get("asked")
+    if not isinstance(asked, dict) or not isinstance(told.get("settings"), dict) or "edition" not in told:
+        raise Problem("is no run's record", file=path, remedy="compare a folder that a run has left")
+    for key, kind in NEEDED.items():
+        if not isinstance(asked.get(key), kind):
+            raise Problem(f"asks for no {key}", file=path, remedy="compare a folder that a run has left")
+    for model in asked["models"]:
+        if model not in style.MODELS:
+            raise Problem(f"asks for an unknown model '{model}'", file=path, remedy=f"use {', '.join(style.MODELS)}")
+    return told
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """Read a YAML or JSON file that holds names and values."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError):
+        content = None
+    if not isinstance(content, dict):
+        raise Problem("cannot be read", file=path, remedy="make or copy the run again")
+    return content
+
+
+def _flat(content: dict[str, Any], above: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        name = f"{above}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return {name: value for name, value in flat.items() if value is not None and value != []}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

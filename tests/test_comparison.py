@@ -1,0 +1,363 @@
+"""Two runs compared: the verdict follows from the numbers, and the page is whole, safe and readable."""
+
+import hashlib
+import json
+import warnings
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy.special import expit, logit
+
+from deepcovid_lib import cli, comparison, comparison_page, metrics, records, runs, sides
+from deepcovid_lib.problems import Misuse, Problem
+
+MODELS = ("resnet18", "squeezenet")
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+def films(covid=12, other=40, split="test", content="film"):
+    """Made-up manifest rows of one split, patients of up to two films."""
+    labels = ["covid"] * covid + ["non_covid"] * other
+    names = [f"phantom:{split}{k:03d}" for k in range(len(labels))]
+    findings = ["COVID-19"] * covid + ["No Finding", "Effusion"] * (other // 2)
+    return pd.DataFrame(
+        {
+            "image_id": names,
+            "path": "film.png",
+            "sha256": [hashlib.sha256(f"{content} {name}".encode()).hexdigest() for name in names],
+            "patient_id": [f"phantom:{split}{k // 2:03d}" for k in range(len(labels))],
+            "source": "phantom",
+            "label": labels,
+            "finding": findings,
+            "view": "PA",
+            "split": split,
+        }
+    )
+
+
+def scored(test, seed=0, gap=2.0):
+    """Scores of the test films; `gap` is how far the classes stand apart in log-odds."""
+    odds = np.random.default_rng(seed).normal(np.where(test["label"] == "covid", gap, 0), 1.5)
+    group = test["finding"].map({"COVID-19": "covid", "No Finding": "normal"}).fillna("other_disease")
+    return test[["image_id", "patient_id", "label", "finding"]].assign(group=group, score=expit(odds))
+
+
+def shaken(frame, by, seed=1):
+    noise = np.random.default_rng(seed).normal(0, by, len(frame))
+    return frame.assign(score=expit(logit(frame["score"]) + noise))
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
+    monkeypatch.setattr(records, "folder", lambda: tmp_path / "recorded")
+    return tmp_path
+
+
+def run(name, scores, test=None, **settings):
+    """Leave what a run of these scores would leave, and return it."""
+    begun = runs.begin("tiny", name=name, settings={"models": list(MODELS), **settings})
+    with runs.timed(begun, "finetune"):
+        pass
+    rows = pd.concat([films(8, 20, "train"), films() if test is None else test])
+    rows.to_csv(begun.manifest, index=False)
+    for model, frame in scores.items():
+        fit = begun.fit(model)
+        fit.mkdir(parents=True)
+        frame.to_csv(fit / "scores.csv", index=False)
+        (fit / "head.safetensors").write_bytes(f"{name} {model}".encode())
+    return begun
+
+
+def both(**more):
+    return {model: scored(films(), seed, **more) for seed, model in enumerate(MODELS)}
+
+
+def compared(a, b):
+    return comparison.compare(sides.read(a), sides.read(b))
+
+
+class Page(HTMLParser):
+    """What stands on a page: that its elements close in order, its identities, links and text."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.open, self.seen, self.words = [], [], []
+        self.feed(path.read_text(encoding="utf-8"))
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data)
+
+    def values(self, name):
+        return [attributes[name] for _, attributes in self.seen if name in attributes]
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def page_of(comparison_of, tmp_path):
+    path = tmp_path / "page.html"
+    comparison_page.write(comparison_of, path)
+    page = Page(path)
+    tags = [tag for tag, _ in page.seen]
+    assert not {"script", "link", "img", "iframe"} & set(tags)
+    assert tags.count("h1") == tags.count("title") == tags.count("main") == 1
+    assert ("html", {"lang": "en"}) in page.seen
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.values("href"))
+    assert not page.values("src")
+    identities = page.values("id")
+    assert len(identities) == len(set(identities))
+    fragments = [link[1:] for link in page.values("href") if link.startswith("#")]
+    assert set(fragments) <= set(identities)
+    text = path.read_text(encoding="utf-8")
+    assert "@import" not in text
+    assert "://" not in text
+    assert "nan" not in page.text.lower().replace("covariance", "").split()
+    figures = [attributes for tag, attributes in page.seen if tag == "figure"]
+    assert all(known["role"] == "img" and len(known["aria-label"]) > 30 for known in figures)
+    return page
+
+
+def test_a_run_and_its_record_are_equal(root, tmp_path):
+    records.keep(run("mine", both()))
+    known = compared("mine", "recorded/mine")
+    assert known.conclusion.startswith("The two runs give the same scores in all 2 models; no input is known to differ")
+    assert set(known.areas["verdict"]) == {comparison.EQUAL}
+    assert (known.areas["difference"] == 0).all()
+    assert (known.agreement[["greatest", "changed"]] == 0).all(axis=None)
+    assert not known.inputs["verdict"].isin(["differs", "not known"]).any()
+    page = page_of(known, tmp_path)
+    assert "image by image, the scores are identical" in page.text
+    assert "A has synthetic radiographs and untrained networks" in page.text
+    assert [tag for tag, _ in page.seen].count("figure") == len(MODELS)
+
+
+def test_the_same_films_under_another_seed_are_paired(root, tmp_path):
+    base = both()
+    other = {model: shaken(frame, 0.3).sample(frac=1, random_state=5) for model, frame in base.items()}
+    records.keep(run("mine", base))
+    run("again", other, seed=7)
+    known = compared("again", "recorded/mine")
+    assert set(known.areas["test"]) == {"paired"}
+    row = known.areas.set_index("model").loc["resnet18"]
+    matched = base["resnet18"].merge(other["resnet18"], on="image_id", suffixes=("", "_again"))
+    z, p = metrics.compare_aucs(matched["label"] == "covid", matched["score_again"], matched["score"])
+    assert row["p"] == pytest.approx(p)
+    assert np.sign(row["difference"]) == np.sign(z)
+    assert row["low"] <= row["difference"] <= row["high"]
+    assert (row["low"] <= 0 <= row["high"]) == (p >= 0.05) == (row["verdict"] == comparison.SAME)
+    agreement = known.agreement.set_index("model").loc["resnet18"]
+    assert agreement["greatest"] == pytest.approx((matched["score_again"] - matched["score"]).abs().max())
+    cut = agreement["threshold"]
+    assert agreement["changed"] == ((matched["score_again"] >= cut) != (matched["score"] >= cut)).sum()
+    differing = set(known.inputs.query("verdict == 'differs'")["what"])
+    assert {"seed", "head of ResNet18"} <= differing
+    assert "test images, contents" not in differing
+    assert "inputs differ in: seed" in known.conclusion
+    assert [tag for tag, _ in page_of(known, tmp_path).seen].count("figure") == 2 * len(MODELS)
+
+
+def test_other_films_are_compared_unpaired_and_a_real_difference_is_seen(root, tmp_path):
+    run("mine", both(gap=4.0))
+    run("others", both(gap=0.2), test=films(content="another"))
+    known = compared("mine", "others")
+    assert set(known.areas["test"]) == {"unpaired"}
+    assert set(known.areas["verdict"]) == {comparison.DIFFER}
+    assert (known.areas["difference"] > 0).all()
+    assert (known.areas["p"] < 0.05).all()
+    assert set(known.agreement["unmatched"]) == {"the test images differ"}
+    assert known.agreement[["ks_covid", "ks_non_covid"]].notna().all(axis=None)
+    assert "differ in ResNet18, SqueezeNet" in known.conclusion
+    assert "test images" in known.conclusion
+    assert "cannot be matched one by one: the test images differ" in page_of(known, tmp_path).text
+
+
+def test_the_unpaired_deviation_is_delongs():
+    frame = scored(films())
+    area, low, high = metrics.auc_interval(frame["label"] == "covid", frame["score"], method="delong", confidence=0.2)
+    assert comparison._deviation(frame) == pytest.approx((high - low) / 2 / 0.2533471031357997)
+    assert comparison._deviation(frame.assign(score=1 - frame["score"])) == pytest.approx(comparison._deviation(frame))
+
+
+def test_a_record_without_inputs_is_not_taken_for_the_same_films(root, tmp_path):
+    kept = records.keep(run("mine", both()))
+    (kept / "inputs.json").unlink()
+    run("again", {model: shaken(frame, 0.1) for model, frame in both().items()})
+    known = compared("again", "recorded/mine")
+    assert set(known.areas["test"]) == {"unpaired"}
+    assert "contents of the test images of recorded/mine are not known" in page_of(known, tmp_path).text
+    unknown = known.inputs.set_index("what").loc["test images, contents"]
+    assert unknown["verdict"] == "not known"
+
+
+def test_a_model_of_one_run_alone_is_said_to_be_so(root, tmp_path):
+    run("mine", both())
+    run("half", {"resnet18": both()["resnet18"]})
+    known = compared("mine", "half")
+    row = known.areas.set_index("model").loc["squeezenet"]
+    assert (row["verdict"], row["reason"]) == (comparison.UNDECIDED, "results/half has no scores of it")
+    assert known.conclusion == (
+        "The two runs give the same scores in ResNet18; no input is known to differ. "
+        "Only one run has scores of SqueezeNet."
+    )
+    assert "results/half has no scores of it" in page_of(known, tmp_path).text
+
+
+@pytest.mark.parametrize(("covid", "other", "lacks"), [(0, 20, "COVID-19"), (12, 0, "Non-COVID"), (1, 20, "COVID-19")])
+def test_too_few_of_a_class_is_a_reason_and_no_number(root, tmp_path, covid, other, lacks):
+    test = films(covid, other)
+    run("mine", both())
+    run("poor", {model: scored(test) for model in MODELS}, test=test)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        known = compared("mine", "poor")
+    page = page_of(known, tmp_path)
+    assert set(known.areas["verdict"]) == {comparison.UNDECIDED}
+    assert f"results/poor has fewer than two {lacks} images" in page.text
+    assert ("There is no curve of ResNet18" in page.text) == (covid != 1)
+
+
+def test_perfect_areas_on_other_films_cannot_be_decided(root):
+    def perfect(test):
+        return scored(test).assign(score=np.where(test["label"] == "covid", 0.9, 0.1))
+
+    run("mine", {"resnet18": perfect(films())})
+    run("others", {"resnet18": perfect(films(14, 40))}, test=films(14, 40))
+    row = compared("mine", "others").areas.iloc[0]
+    assert row["verdict"] == comparison.UNDECIDED
+    assert "no variance" in row["reason"]
+
+
+def test_the_same_order_on_the_same_films_is_the_same_area(root):
+    base = both()
+    run("mine", base)
+    run("squeezed", {model: frame.assign(score=frame["score"] / 2) for model, frame in base.items()})
+    areas = compared("mine", "squeezed").areas
+    assert set(areas["verdict"]) == {comparison.SAME}
+    assert "same rank" in areas.loc[0, "reason"]
+
+
+def test_without_scores_the_inputs_alone_are_compared(root, tmp_path):
+    run("mine", both())
+    run("bare", {})
+    known = compared("bare", "mine")
+    assert known.conclusion == "Nothing can be compared but the inputs: results/bare has no scores."
+    page = page_of(known, tmp_path)
+    assert known.conclusion in page.text
+    assert "What went into the runs?" in page.text
+    assert "figure" not in [tag for tag, _ in page.seen]
+
+
+def test_text_from_a_run_is_escaped(root, tmp_path):
+    evil = '<script>alert("x")</script><img src=http://x.example/a.png>'
+    begun = run("mine", both())
+    told = yaml.safe_load((begun.folder / "run.yaml").read_text())
+    told["settings"]["seed"] = evil
+    told["asked"]["title"] = evil
+    told["asked"]["options"] = {"phantom": {evil: evil}}
+    (begun.folder / "run.yaml").write_text(yaml.safe_dump(told))
+    facts = json.loads((begun.folder / "facts.json").read_text())
+    facts["finetune"]["device"] = evil
+    (begun.folder / "facts.json").write_text(json.dumps(facts))
+    run("again", both())
+    path = tmp_path / "page.html"
+    comparison_page.write(compared("mine", "again"), path)
+    page = Page(path)
+    assert not {"script", "img"} & {tag for tag, _ in page.seen}
+    assert page.text.count('<script>alert("x")') >= 4
+
+
+def test_folders_of_this_machine_stay_off_the_page(root, tmp_path):
+    run("mine", both(), **{"folders.phantom": "/secret/place"})
+    run("again", both())
+    assert "secret" not in page_of(compared("mine", "again"), tmp_path).text
+
+
+def test_a_run_is_found_by_name_folder_and_record(root, monkeypatch):
+    begun = run("mine", both())
+    records.keep(begun)
+    records.keep(run("kept", both()))
+    runs_folder = root / "results"
+    (runs_folder / "kept").rename(root / "elsewhere")
+    assert sides.read("mine").label == "results/mine"
+    assert sides.read("kept").label == "recorded/kept"
+    assert sides.read("recorded/mine").folder == (root / "recorded" / "mine").resolve()
+    assert sides.read(str(root / "elsewhere")).scores.keys() == set(MODELS)
+    monkeypatch.chdir(runs_folder)
+    assert sides.read("results/mine").label == "results/mine"
+    with pytest.raises(Misuse, match="'none' is no run; there are results: mine; recorded: kept, mine"):
+        sides.read("none")
+    with pytest.raises(Misuse, match="holds no run.yaml"):
+        sides.read(str(runs_folder))
+
+
+@pytest.mark.parametrize(
+    "content", ["[", "a: 1", "edition: tiny\nsettings: {}\nasked: {models: [vgg], recipe: {}, seed: 1}"]
+)
+def test_a_record_that_is_none_is_one_line(root, content):
+    begun = run("mine", both())
+    (begun.folder / "run.yaml").write_text(content)
+    with pytest.raises(Problem, match=r"run\.yaml: "):
+        sides.read("mine")
+
+
+def test_a_replayed_run_is_not_compared_with_what_it_shows(root, capsys):
+    begun = run("mine", both())
+    path = begun.folder / "run.yaml"
+    path.write_text(path.read_text() + "speed: replay\n")
+    assert cli.main(["compare", "mine", "mine"]) == 2
+    assert "replays recorded scores" in capsys.readouterr().err
+
+
+def test_inputs_follow_contents_and_tell_no_name(root):
+    known = [records.inputs(run(name, both(), test=films(content=c)).folder) for name, c in (("a", "x"), ("b", "y"))]
+    assert known[0]["images"]["train"] == known[1]["images"]["train"]
+    assert known[0]["images"]["test"]["sha256"] != known[1]["images"]["test"]["sha256"]
+    assert known[0]["images"]["test"]["covid"] == {"images": 12, "patients": 6}
+    assert known[0]["models"]["resnet18"]["scores"] == known[1]["models"]["resnet18"]["scores"]
+    assert "phantom" not in json.dumps(known)
+
+
+def test_the_command_prints_a_table_and_leaves_one_page(root, capsys):
+    run("mine", both())
+    run("again", {model: shaken(frame, 0.2) for model, frame in both().items()}, seed=7)
+    assert cli.main(["compare", "mine", "again"]) == 0
+    told = capsys.readouterr().out
+    assert told.isascii()
+    for word in ("ResNet18", "AUC A", "verdict", "inputs differ in: seed"):
+        assert word in told
+    assert [path.name for path in (root / "results" / "compare").iterdir()] == ["mine-vs-again.html"]
+    again = (root / "results" / "compare" / "mine-vs-again.html").read_bytes()
+    assert cli.main(["compare", "mine", "again", "--out", str(root / "same.html")]) == 0
+    assert (root / "same.html").read_bytes() == again
+    assert cli.main(["compare", "mine", "again", "--out", str(root)]) == 2
+    assert cli.main(["compare", "mine", "nothing"]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(root, monkeypatch):
+    run("mine", both())
+    path = root / "page.html"
+    path.write_text("old")
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    assert cli.main(["compare", "mine", "mine", "--out", str(path)]) == 1
+    assert path.read_text() == "old"
+    assert [entry.name for entry in root.iterdir() if entry.is_file()] == ["page.html"]
