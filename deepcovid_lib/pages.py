@@ -51,6 +51,8 @@ class Artefact(Directive):
             return [nodes.note("", nodes.paragraph(text=text), ids=[slug])]
         imprint = _imprints(env.config.deepcovid_imprints).get(slug, {})
         tools = nodes.raw("", _tools(known, imprint, env.docname), format="html")
+        if "again" in self.options and known["kind"] == "table":
+            raise self.error(f"'{slug}' is a table, numbered where it stands; only a figure can be shown again")
         if "again" in self.options:  # numbered and named where it belongs
             shown = nodes.raw("", images(known, base), format="html")
             place = [nodes.Text(_caption(known))]

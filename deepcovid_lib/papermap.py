@@ -16,7 +16,8 @@ FUNCTIONS_OF_EQUATIONS = {
     "eq-confidence": "metrics.proportion_interval",
 }
 KINDS = {"table": "Table", "figure": "Fig.", "equation": "Eq."}
-SHOWN_TESTS = 2
+SHOWN_TESTS = 1
+DRAWN_BY = ("figures", "tables", "verdicts", "diagrams")
 
 
 def paper_map(imprints: Mapping[str, Mapping[str, Any]], equations: Mapping[str, str], tests: list[Case]) -> str:
@@ -60,7 +61,7 @@ def paper_map(imprints: Mapping[str, Mapping[str, Any]], equations: Mapping[str,
     )
 
 
-def tests_page(imprints: Mapping[str, Mapping[str, Any]], tests: list[Case]) -> str:
+def page_of_tests(imprints: Mapping[str, Mapping[str, Any]], tests: list[Case]) -> str:
     """Return the page with the tests of every library function that an artefact or equation stands on.
 
     A test stands under the first function it calls; the sections of the others lead to it.
@@ -114,8 +115,10 @@ def section(function: str) -> str:
 
 
 def ranked(function: str, tests: list[Case]) -> list[Case]:
-    """Return the tests that call a function, those that call the fewest others first."""
-    return sorted((case for case in tests if function in case.functions), key=lambda case: len(case.functions))
+    """Return the tests that call a function: those that name it first, then those that call the fewest others."""
+    name = function.rpartition(".")[2]
+    own = [case for case in tests if function in case.functions]
+    return sorted(own, key=lambda case: (name not in case.name, len(case.functions)))
 
 
 def _row(element: Any, imprints: Mapping, equations: Mapping[str, str], tests: list[Case]) -> tuple[str, ...]:
@@ -125,14 +128,15 @@ def _row(element: Any, imprints: Mapping, equations: Mapping[str, str], tests: l
         if label is None:
             raise Problem(f"no page holds the paper's {number}", remedy=f"label it ({element.slug}) in a notebook")
         functions, page = [FUNCTIONS_OF_EQUATIONS[element.slug]], equations[label]
-        here = f"{{eq}}`{label}`"
+        here = f"Eq. {{eq}}`{label}`"
     elif element.slug in imprints:
         imprint = imprints[element.slug]
         here = "kept out of the published book: patients' films" if imprint["hidden"] else f"{{numref}}`{element.slug}`"
         functions, page = imprint["functions"], imprint["page"]
     else:
         return number, element.title, "not in this run, which leaves this network out", "", "", ""
-    first = [function for function in functions if not function.startswith("stages.")] or functions
+    drawn = [function for function in functions if function.partition(".")[0] in DRAWN_BY]
+    first = drawn or [function for function in functions if not function.startswith("stages.")] or functions
     if not first:
         raise Problem(f"no library function stands behind the paper's {number} ('{element.slug}')")
     tested = list(dict.fromkeys(case for function in first for case in ranked(function, tests)))

@@ -123,7 +123,7 @@ def _stage_written(run: Run, target: Path, files: list[str], *, films: bool) -> 
             markdown = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
             equations |= dict.fromkeys(papermap.equation_labels(markdown), name)
     (target / "book" / "paper-map.md").write_text(papermap.paper_map(gathered, equations, tests), "utf-8")
-    (target / "book" / "tests.md").write_text(papermap.tests_page(gathered, tests), "utf-8")
+    (target / "book" / "tests.md").write_text(papermap.page_of_tests(gathered, tests), "utf-8")
     fallback = images(known["fig-roc"], "../files/")
     (target / "explorer.html").write_text(
         explorer.html(stages.all_scores(run), run=run.name, fallback=fallback), "utf-8"

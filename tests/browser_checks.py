@@ -60,13 +60,16 @@ FACTS = """() => {
 }"""
 WIDEST = """() => {
   const room = document.documentElement.clientWidth;
-  const wide = [...document.body.querySelectorAll('*')].map(e => [e.getBoundingClientRect().right, e])
-    .filter(([right]) => right > room + 1).sort((a, b) => b[0] - a[0])[0];
+  const held = e => e !== document.body
+    && (getComputedStyle(e).overflowX !== 'visible' || getComputedStyle(e).position === 'fixed' || held(e.parentElement));
+  const right = e => e.getBoundingClientRect().left + Math.max(e.getBoundingClientRect().width, e.scrollWidth);
+  const wide = [...document.body.querySelectorAll('*')].filter(e => right(e) > room + 1 && !held(e))
+    .reduce((widest, e) => (widest && right(widest) > right(e) ? widest : e), null);
   const name = e => e.tagName.toLowerCase() + (e.id ? '#' + e.id : '') + [...e.classList].map(c => '.' + c).join('');
   const left = box => box.firstElementChild.getBoundingClientRect().left - box.getBoundingClientRect().left;
   return {
     width: document.documentElement.scrollWidth,
-    widest: wide ? name(wide[1]) : '',
+    widest: wide ? name(wide) : '',
     lost: [...document.querySelectorAll('div.math')].filter(box => left(box) + box.scrollLeft < -1)
       .map(box => box.textContent),
   };
@@ -74,11 +77,9 @@ WIDEST = """() => {
 
 BELOW = """id => {
   const place = document.getElementById(id);
-  if (!place) return '';
-  if (place.localName === 'section') return place.innerText;
-  let next = place.closest('p, div:not(.code-anchor)') || place;
+  let next = place && (place.closest('p') || place);
   while (next && !next.matches('.cell')) next = next.nextElementSibling;
-  return next ? next.innerText : place.innerText;
+  return (next || place.closest('section')).innerText;
 }"""
 
 
@@ -119,11 +120,13 @@ def browser():
 
 @pytest.fixture(scope="module")
 def visits(browser, book):
-    """Every page of the book in every theme."""
+    """Every page of the book in every theme; listings of the library's source in one."""
     made = []
     for theme in THEMES:
         context = browser.new_context(color_scheme=theme, viewport=SIZE)
         for name, path in screenshots.pages(book).items():
+            if theme == "dark" and name.startswith("_modules/"):
+                continue  # all alike but for their text
             page = context.new_page()
             outside, complaints = watch(page, book.as_uri())
             page.goto(path.as_uri())
@@ -135,7 +138,7 @@ def visits(browser, book):
             page.close()
             made.append(Visit(name, theme, outside, complaints, facts, phone, list(violations(found))))
         context.close()
-    assert len(made) > 20
+    assert len(made) > 30
     return made
 
 
@@ -173,7 +176,9 @@ def watch(page, home):
     page.on(
         "console",
         lambda message: (
-            complaints.append(f"{message.type}: {message.text}") if message.type in ("error", "warning") else None
+            complaints.append(f"{message.type}: {message.text} {message.location['url']}")
+            if message.type in ("error", "warning")
+            else None
         ),
     )
     page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
@@ -183,8 +188,8 @@ def watch(page, home):
 def violations(found):
     for rule in found:
         if rule["impact"] in ("serious", "critical"):
-            for node in rule["nodes"]:
-                yield f"{rule['id']} ({rule['impact']}) at {' '.join(map(str, node['target']))}"
+            first, *others = (" ".join(map(str, node["target"])) for node in rule["nodes"])
+            yield f"{rule['id']} ({rule['impact']}) at {first}" + (f" and {len(others)} more" if others else "")
 
 
 def gather(visits, complain):

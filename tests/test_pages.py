@@ -37,6 +37,16 @@ def build(tmp_path):
     (results / "figures" / "fig-x.json").write_text(json.dumps(figure))
     (results / "values" / "n.json").write_text(json.dumps({"auc": NASTY}))
 
+    imprint = {
+        "page": "other",
+        "cell": "c-1",
+        "functions": ["tables.auc", "stages.all_scores"],
+        "tested": ["tables.auc"],
+        "about": [["Run", NASTY], ["Seed", "7"]],
+        "bibtex": f'@misc{{x, title = "{NASTY}"}}',
+    }
+    (tmp_path / "imprints.json").write_text(json.dumps({"tab-x": imprint, "fig-x": imprint}))
+
     def run(text, films=True):
         source = tmp_path / "source"
         source.mkdir(exist_ok=True)
@@ -49,6 +59,7 @@ def build(tmp_path):
             "numfig": True,
             "deepcovid_results": str(results),
             "deepcovid_films": films,
+            "deepcovid_imprints": str(tmp_path / "imprints.json"),
         }
         app = Sphinx(
             source,
@@ -62,7 +73,8 @@ def build(tmp_path):
             freshenv=True,
         )
         app.build()
-        return (tmp_path / "out" / "index.html").read_text(), warnings.getvalue()
+        told = [line for line in warnings.getvalue().splitlines() if "is already registered" not in line]
+        return (tmp_path / "out" / "index.html").read_text(), "\n".join(told)
 
     return run
 
@@ -85,6 +97,26 @@ def test_films_are_left_out_of_a_public_page(build):
     page, _ = build("# T\n\n```{artefact} fig-x\n```\n", films=False)
     assert "fig-x.svg" not in page
     assert "stay out of the published book" in page
+
+
+def test_an_imprint_stands_under_its_artefact_and_leads_to_code_tests_and_citation(build):
+    page, warnings = build("# T\n\n```{artefact} tab-x\n```\n")
+    assert not warnings
+    assert '<a class="code" href="other.html#code-c-1">' in page
+    assert '<a class="test" href="book/tests.html#tests-of-tables-auc">' in page
+    assert 'href="book/library.html#deepcovid_lib.tables.auc"' in page
+    assert 'data-text="at/tab-x.html"' in page
+    assert "@misc{x, title = &quot;&lt;script&gt;" in page
+    assert "<dt>Seed</dt><dd>7</dd>" in page
+    assert "<script>alert" not in page
+
+
+def test_a_figure_shown_again_leads_to_its_place(build):
+    page, warnings = build("# T\n\n```{artefact} fig-x\n:again:\n```\n")
+    assert not warnings
+    assert 'href="other.html#fig-x"' in page
+    assert 'id="fig-x"' not in page
+    assert "numbered where it stands" in build("# T\n\n```{artefact} tab-x\n:again:\n```\n")[1]
 
 
 def test_mathematics_becomes_mathml(build):
