@@ -133,9 +133,10 @@ def _curate(asked: argparse.Namespace) -> None:
 
 
 def _extract(asked: argparse.Namespace) -> None:
-    from deepcovid_lib import stages
+    from deepcovid_lib import owners, stages
 
     run = _run(asked)
+    owners.serve(run.root)
     with runs.timed(run, f"extract-{asked.model}"):
         stages.extract(run, asked.model, shard=_shard(asked.shard))
     print(
@@ -154,10 +155,11 @@ def _finetune(asked: argparse.Namespace) -> None:
 
 
 def _book(asked: argparse.Namespace) -> None:
-    from deepcovid_lib import site
+    from deepcovid_lib import owners, site
     from deepcovid_lib.files import replacing
 
     run = _run(asked)
+    owners.serve(run.root)
     with runs.timed(run, "book"):
         made = site.build(run, audience=asked.audience)
     with replacing(run.folder / f"book-{asked.audience}.txt") as temporary:

@@ -95,7 +95,7 @@ def build(run: Run, *, audience: Audience = "local") -> Path:
         source.mkdir()
         stage(run, source, audience=audience)
         command = [
-            Path(sys.executable).with_name("jupyter-book"),
+            *(sys.executable, "-m", "deepcovid_lib.owners", Path(sys.executable).with_name("jupyter-book")),
             "build",
             "--all",
             "-W",
@@ -157,7 +157,7 @@ def _stage_notebook(source: Path, target: Path, *, films: bool) -> None:
         cell.metadata["tags"] = sorted(_tags(cell) | dropped)
         slugs = [slug for slug in map(_slug, cell.outputs) if slug]
         cell.outputs = [output for output in cell.outputs if not _slug(output)]
-        if not films and any("image/" in mime for output in cell.outputs for mime in output.get("data", {})):
+        if not films and any(map(_pictured, cell.outputs)):
             raise Problem(
                 "holds a picture that is no artefact", file=source.name, remedy="publish it through artefacts.figure"
             )
@@ -212,6 +212,11 @@ def _tags(cell: nbformat.NotebookNode) -> set[str]:
 
 def _slug(output: nbformat.NotebookNode) -> str | None:
     return output.get("metadata", {}).get("deepcovid", {}).get("slug")
+
+
+def _pictured(output: nbformat.NotebookNode) -> bool:
+    """Say whether an output shows a picture, its own or one within a text."""
+    return any("image/" in mime or "data:image/" in str(content) for mime, content in output.get("data", {}).items())
 
 
 def _complaint(log: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from filelock import FileLock
+from safetensors import SafetensorError, safe_open
 
 from deepcovid_lib import curation, images, tables
 from deepcovid_lib import manifest as manifests
@@ -184,15 +185,22 @@ def extract(run: Run, model: str, *, shard: tuple[int, int] = (1, 1)) -> None:
 
 
 def fit(run: Run, model: str) -> Path:
-    """Train the run's head on cached features; leaves head, history and scores in the returned folder."""
-    from deepcovid_lib import backbones, features, finetune, heads, scaling
+    """Train the run's head on cached features; leaves head, history and scores in the returned folder.
 
+    Raises
+    ------
+    Problem
+        If a head is there that was trained on another manifest.
+    """
     _known(run, model)
     folder = run.fit(model)
     with _alone(run, f"fit-{model}"):
-        if all((folder / name).is_file() for name in ("head.safetensors", "history.csv", "scores.csv")):
-            return folder
         rows = manifest(run)
+        if all((folder / name).is_file() for name in ("head.safetensors", "history.csv", "scores.csv")):
+            _refuse_other_manifest(run, folder)
+            return folder
+        from deepcovid_lib import backbones, features, finetune, heads, scaling
+
         wanted = features.requests(rows, copies=run.edition.copies, seed=run.edition.seed)
         loaded = backbones.load(model, weights=run.edition.weights, seed=run.edition.seed)
         features.extract(wanted, loaded, preset=preset(run), cache=run.cache)
@@ -240,11 +248,17 @@ def history(run: Run, model: str) -> pd.DataFrame:
 
 
 def scores(run: Run, model: str) -> pd.DataFrame:
-    """Return a model's scores of the test images, fitting it first if they are not there."""
-    path = run.fit(model) / "scores.csv"
-    if not path.is_file():
-        fit(run, model)
-    return manifests.read_scores(path)
+    """Return a model's scores of the test images, fitting it first if they are not there.
+
+    Raises
+    ------
+    Problem
+        If the scores, or the head that they come from, do not belong to the run's manifest.
+    """
+    path = fit(run, model) / "scores.csv"
+    scored = manifests.read_scores(path)
+    _refuse_other_films(scored, manifest(run), path)
+    return scored
 
 
 def all_scores(run: Run) -> dict[str, pd.DataFrame]:
@@ -284,6 +298,37 @@ def _phantoms(run: Run, options: dict) -> Candidates:
     name = {**asked, "version": phantom.version()}
     key = hashlib.sha256(json.dumps(name, sort_keys=True).encode()).hexdigest()[:12]
     return phantom.candidates(run.cache / "phantoms" / key, **asked)
+
+
+def _refuse_other_manifest(run: Run, folder: Path) -> None:
+    """Raise if a fit's head was trained on another manifest than the one that is there."""
+    path = folder / "head.safetensors"
+    remedy = f"restore the manifest, or delete {_relative(folder, run.root)} to train again"
+    try:
+        with safe_open(path, framework="numpy") as stream:
+            trained_on = json.loads(stream.metadata()["head"])["manifest"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as fault:
+        raise Problem("is not a head of a run, or is damaged", file=_relative(path, run.root), remedy=remedy) from fault
+    if trained_on != sha256(run.manifest):
+        raise Problem(
+            f"was trained on another manifest than {_relative(run.manifest, run.root)}",
+            file=_relative(path, run.root),
+            remedy=remedy,
+        )
+
+
+def _refuse_other_films(scored: pd.DataFrame, rows: pd.DataFrame, path: Path) -> None:
+    """Raise if scores are not those of the manifest's test films, with what it says of them."""
+    said = ["image_id", "patient_id", "label", "finding"]
+    known = set(rows.loc[rows["split"] == "test", said].itertuples(index=False, name=None))
+    found = list(scored[said].itertuples(index=False, name=None))
+    for number, film in enumerate(found, start=2):
+        if film not in known:
+            what = f"'{film[0]}' is not a test image of the manifest, or differs from it"
+            raise Problem(what, file=path, row=number, remedy="delete the scores to make them again")
+    if len(found) < len(known):
+        what = f"lacks {len(known) - len(found)} of the manifest's {len(known)} test images"
+        raise Problem(what, file=path, remedy="delete the scores to make them again")
 
 
 def _known(run: Run, model: str) -> None:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ORDER = """
     problems files progress style paper editions images phantoms sources downloads forms leakage manifest curation
-    backbones features scaling finetune heads checks areas metrics tables figures diagrams runs records stages
+    backbones features scaling finetune heads checks areas metrics tables figures diagrams runs owners records stages
     artefacts predict doctor runner pages site pipeline cli
 """.split()
 
