@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import math
-import pickle
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -344,7 +343,7 @@ def _imagenet_state(backbone: Backbone, path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name): state[name] for name in state}
-    except (pickle.UnpicklingError, RuntimeError, EOFError, TypeError) as fault:
+    except Exception as fault:  # on damaged bytes torch raises a dozen types
         raise Problem("not a file of network weights", file=path, remedy=_remedy(backbone)) from fault
 
 

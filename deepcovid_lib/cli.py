@@ -140,9 +140,10 @@ def _curate(asked: argparse.Namespace) -> None:
 
 
 def _extract(asked: argparse.Namespace) -> None:
-    from deepcovid_lib import stages
+    from deepcovid_lib import owners, stages
 
     run = _run(asked)
+    owners.serve(run.root)
     with runs.timed(run, f"extract-{asked.model}"):
         stages.extract(run, asked.model, shard=_shard(asked.shard))
     print(
@@ -161,10 +162,11 @@ def _finetune(asked: argparse.Namespace) -> None:
 
 
 def _book(asked: argparse.Namespace) -> None:
-    from deepcovid_lib import site
+    from deepcovid_lib import owners, site
     from deepcovid_lib.files import replacing
 
     run = _run(asked)
+    owners.serve(run.root)
     with runs.timed(run, "book"):
         made = site.build(run, audience=asked.audience)
     with replacing(run.folder / f"book-{asked.audience}.txt") as temporary:
@@ -212,9 +214,12 @@ def _fetch(asked: argparse.Namespace) -> None:
 
 
 def _record(asked: argparse.Namespace) -> None:
-    from deepcovid_lib import records
+    from deepcovid_lib import records, stages
 
-    print(f"kept in {records.keep(_run(asked))}")
+    run = _run(asked)
+    if run.speed == "retrain":
+        stages.all_scores(run)  # refuses scores that were changed since they were made
+    print(f"kept in {records.keep(run)}")
 
 
 def _doctor(asked: argparse.Namespace) -> None:

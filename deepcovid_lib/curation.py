@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,13 +14,14 @@ import pandas as pd
 from deepcovid_lib import images
 from deepcovid_lib.files import sha256
 from deepcovid_lib.leakage import overlap
-from deepcovid_lib.problems import Problem
+from deepcovid_lib.problems import Problem, spelled
 from deepcovid_lib.progress import track
 from deepcovid_lib.sources import FUNNEL_COLUMNS, NORMAL, Candidates, chexpert
 
 Sides = tuple[int, int]
 SIDES = ("train", "test")
 READERS = 4
+_UNNAMEABLE = r"[\x00-\x1f\x7f\ud800-\udfff]|^\s|\s$"
 
 
 class Curated(NamedTuple):
@@ -32,7 +34,7 @@ class Curated(NamedTuple):
     funnel : DataFrame
         The rows left after every rule, the sources' own and those of this module.
     rejected : DataFrame
-        ``image_id, path, reason`` of files that are missing or cannot be read.
+        ``image_id, path, reason`` of files that are missing, cannot be read, or have a name that no table can hold.
     overlap : DataFrame
         ``patient_id`` and images of patients on both sides; only a source that brings its own split can have any.
     """
@@ -51,9 +53,29 @@ def present(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     (DataFrame, DataFrame)
         The rows with a file, and ``image_id, path, reason`` of the others.
     """
-    there = np.fromiter((Path(path).is_file() for path in rows["path"]), bool, len(rows))
-    missing = rows.loc[~there, ["image_id", "path"]].assign(reason="the file is missing")
-    return rows[there], missing
+    there = np.fromiter(map(os.path.isfile, rows["path"]), bool, len(rows))
+    return rows[there], _refused(rows[~there], "the file is missing")
+
+
+def nameable(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Part the rows into those that a table can hold and a list of the others.
+
+    Returns
+    -------
+    (DataFrame, DataFrame)
+        The rows, and ``image_id, path, reason`` of those with a control character, with bytes that are no UTF-8, or
+        with blanks around a cell.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"image_id": ["x:a", "x:b\\r"], "path": ["a.png", "b\\r.png"], "patient_id": "x:1"})
+    >>> [len(part) for part in nameable(rows)]
+    [1, 1]
+    """
+    said = rows[[name for name in ("image_id", "path", "patient_id", "finding", "view") if name in rows]].fillna("")
+    odd = said.apply(lambda cells: [bool(re.search(_UNNAMEABLE, cell)) for cell in cells]).any(axis=1)
+    reason = "its name, patient, finding or view holds a control character, blanks around it or broken text; rename it"
+    return rows[~odd], _refused(rows[odd], reason)
 
 
 def plan(
@@ -146,8 +168,7 @@ def verify(planned: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     digests = pd.Series([digest for digest, _ in seen], index=planned.index, dtype=object)
     reasons = pd.Series([reason for _, reason in seen], index=planned.index, dtype=object)
     bad = digests == ""
-    unreadable = planned.loc[bad, ["image_id", "path"]].assign(reason=reasons[bad])
-    return planned.assign(sha256=digests)[~bad], unreadable
+    return planned.assign(sha256=digests)[~bad], _refused(planned[bad], reasons[bad])
 
 
 def curate(
@@ -178,8 +199,9 @@ def curate(
         if not (rows["label"] == label).any():
             raise Problem(f"the sources offer no image labelled {label}", remedy="check the folders of the edition")
     _refuse_unnamed(rows)
+    rows, odd = nameable(rows)
     rows, missing = present(rows)
-    rejected = [missing]
+    rejected = [odd, missing]
     funnel = [*(each.funnel for each in found), _step("all", 1, "file at hand", rows)]
     digests: dict[str, str] = {}
     while True:
@@ -213,6 +235,12 @@ def _plan_told(
         if missing.empty:
             raise
         raise Problem(f"{fault}; {len(missing)} listed files are missing, e.g. {missing['path'].iloc[0]}") from fault
+
+
+def _refused(rows: pd.DataFrame, reason: str | pd.Series) -> pd.DataFrame:
+    """List rows with the reason for leaving them out, their names spelled so that any table can hold them."""
+    names = {column: rows[column].map(spelled) for column in ("image_id", "path")}
+    return pd.DataFrame({**names, "reason": reason}, index=rows.index)
 
 
 def _refuse_unnamed(rows: pd.DataFrame) -> None:

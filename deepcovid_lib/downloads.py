@@ -22,6 +22,7 @@ from deepcovid_lib.problems import Misuse, Problem
 TIMEOUT = (10, 60)  # seconds to connect, and without a byte
 RETRIES = 2
 LARGEST_UNPACKED = 100 * 10**9
+LARGEST_RATIO = 200  # of unpacked to packed bytes; images shrink by less than 10, zeros by 1000
 MOST_MEMBERS = 1_000_000
 _CHUNK = 2**20
 
@@ -143,7 +144,8 @@ def extract(archive: str | Path, folder: str | Path, *, largest: int = LARGEST_U
     folder : path-like
         The folder to make. It must not be there, or be empty.
     largest : int
-        Bytes that the unpacked files may have in all; counted while writing, whatever the archive states.
+        Bytes that the unpacked files may have in all; counted while writing, whatever the archive states. They may
+        not be more than 200 times those of the archive either.
 
     Returns
     -------
@@ -171,7 +173,7 @@ def extract(archive: str | Path, folder: str | Path, *, largest: int = LARGEST_U
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         with _members(archive) as members:
-            _unpack(members, archive, temporary, largest)
+            _unpack(members, archive, temporary, min(largest, LARGEST_RATIO * archive.stat().st_size))
         temporary.chmod(0o755)
         temporary.replace(folder)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as fault:
@@ -198,7 +200,8 @@ def obtain(name: str, folder: str | Path) -> Path:
     Misuse
         If no collection has that name.
     Problem
-        If the folder is there, if the collection has to be obtained by hand, or as `fetch` and `extract` say.
+        If the folder is there, if the collection has to be obtained by hand, or as `fetch` and `extract` say. An
+        archive that cannot be unpacked is not kept, so that a second try fetches it anew.
     """
     if name not in SOURCES:
         raise Misuse(f"no collection is named '{name}'", remedy=f"choose one of {', '.join(SOURCES)}")
@@ -209,13 +212,27 @@ def obtain(name: str, folder: str | Path) -> Path:
         raise Problem("is there already", file=folder, remedy="delete it to fetch it anew")
     kept = folder.with_name(f"{folder.name}-downloads")
     fetched = {file: fetch(one.url, kept / file, sha256=one.sha256) for file, one in source.downloads.items()}
-    unpacked = extract(fetched.pop("images.zip"), kept / "unpacked")
-    (inner,) = unpacked.iterdir()
+    archive, unpacked = fetched.pop("images.zip"), kept / "unpacked"
+    shutil.rmtree(unpacked, ignore_errors=True)
+    try:
+        inner = _only_folder(extract(archive, unpacked), archive)
+    except Problem:
+        archive.unlink()
+        archive.with_name(f"{archive.name}.sha256").unlink(missing_ok=True)
+        raise
     for file, path in fetched.items():
         shutil.copyfile(path, inner / file)
     inner.replace(folder)
     unpacked.rmdir()
     return folder
+
+
+def _only_folder(unpacked: Path, archive: Path) -> Path:
+    """Return the one folder that an archive held."""
+    inner = list(unpacked.iterdir())
+    if len(inner) != 1 or not inner[0].is_dir():
+        raise Problem(f"holds {len(inner)} entries, not one folder", file=archive, remedy="fetch the archive again")
+    return inner[0]
 
 
 def _refuse_change(target: Path, known: str | None) -> None:

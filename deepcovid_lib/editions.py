@@ -120,7 +120,7 @@ def names() -> list[str]:
 def asked(name: str, settings: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the plain content of an edition with dotted `settings` laid over it, not yet validated."""
     if name not in names():
-        raise Misuse(f"no edition '{name}'", remedy=f"choose one of {', '.join(names())}{_nearest(name, names())}")
+        raise Misuse(f"no edition '{name}'", remedy=f"choose one of {', '.join(names())}{nearest(name, names())}")
     content = yaml.safe_load((folder() / f"{name}.yaml").read_text(encoding="utf-8"))
     for key, value in (settings or {}).items():
         place = content
@@ -161,7 +161,7 @@ def resolve(name: str, settings: dict[str, Any] | None = None) -> Edition:
         where = f"edition '{name}'"
         if first["type"] == "extra_forbidden":
             raise Misuse(
-                f"{where} has no key '{key}'", remedy=f"known keys: see editions/{name}.yaml{_nearest(key, _keys())}"
+                f"{where} has no key '{key}'", remedy=f"known keys: see editions/{name}.yaml{nearest(key, _keys())}"
             ) from None
         raise Misuse(f"{where}, key '{key}': {first['msg'].lower()}", remedy=f"it was {first['input']!r}") from None
     return _known_models(edition, name)
@@ -171,7 +171,7 @@ def _known_models(edition: Edition, name: str) -> Edition:
     for model in edition.models:
         if model not in style.MODELS:
             known = list(style.MODELS)
-            choice = f"choose of {', '.join(known)}{_nearest(model, known)}"
+            choice = f"choose of {', '.join(known)}{nearest(model, known)}"
             raise Misuse(
                 f"edition '{name}' asks for an unknown model '{model}'",
                 remedy=choice,
@@ -206,6 +206,13 @@ def _keys() -> list[str]:
     return keys
 
 
-def _nearest(word: str, known: list[str]) -> str:
+def nearest(word: str, known: list[str]) -> str:
+    """Return the known name that is most like a word, as the end of a remedy; an empty text if none is.
+
+    Examples
+    --------
+    >>> nearest("setings", ["edition", "settings"])
+    ' (nearest: settings)'
+    """
     near = difflib.get_close_matches(word, known, n=1)
     return f" (nearest: {near[0]})" if near else ""

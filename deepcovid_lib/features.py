@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from deepcovid_lib import images
 from deepcovid_lib.backbones import Loaded
@@ -251,7 +251,7 @@ def _stamp(entry: dict[str, object], values: np.ndarray) -> str:
 def _write(path: Path, entry: dict[str, object], values: np.ndarray) -> None:
     """Leave values in the cache under a stamp."""
     with replacing(path) as temporary:
-        save_file({"values": np.ascontiguousarray(values)}, temporary, metadata={"entry": _stamp(entry, values)})
+        temporary.write_bytes(save({"values": np.ascontiguousarray(values)}, {"entry": _stamp(entry, values)}))
 
 
 def _read(path: Path, entry: dict[str, object]) -> np.ndarray | None:

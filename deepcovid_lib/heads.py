@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as packed
 from torch import Tensor
 
 from deepcovid_lib import backbones
@@ -38,7 +38,9 @@ def save(path: str | Path, head: dict[str, Tensor], metadata: dict[str, object])
     """
     metadata = {**metadata, "classes": list(CLASSES)}
     with replacing(path) as temporary:
-        save_file({name: head[name].contiguous() for name in head}, temporary, {"head": _stamp(head, metadata)})
+        temporary.write_bytes(
+            packed({name: head[name].contiguous() for name in head}, {"head": _stamp(head, metadata)})
+        )
 
 
 def load(path: str | Path, *, expect: dict[str, object]) -> tuple[dict[str, Tensor], dict[str, object]]:
@@ -54,7 +56,8 @@ def load(path: str | Path, *, expect: dict[str, object]) -> tuple[dict[str, Tens
     Raises
     ------
     Problem
-        If the file is absent, damaged or changed, or the head's classes, its shapes or anything expected differ.
+        If the file is absent, damaged or changed, or the head's network, classes, shapes or anything expected differ,
+        or a weight is not finite.
     """
     again = "train the head again"
     try:
@@ -65,16 +68,21 @@ def load(path: str | Path, *, expect: dict[str, object]) -> tuple[dict[str, Tens
         del metadata["checksum"]
     except FileNotFoundError as fault:
         raise Problem("there is no such head", file=path, remedy="train it first") from fault
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as fault:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as fault:
         raise Problem("is not a head, or is damaged", file=path, remedy=again) from fault
     if stamp != _stamp(head, metadata):
         raise Problem("has been changed since it was written: its checksum differs", file=path, remedy=again)
-    backbone = backbones.get(str(metadata.get("backbone")))
-    found = {**metadata, **{name: tuple(head[name].shape) for name in head}}
-    wanted = {"classes": list(CLASSES), **backbone.head_shapes, **expect}
+    backbone = backbones.CATALOGUE.get(str(metadata.get("backbone")))
+    if backbone is None:
+        raise Problem(f"no model is named {metadata.get('backbone')!r}", file=path, remedy=again)
+    found = {**metadata, **{name: tuple(head[name].shape) for name in head}, "tensors": sorted(head)}
+    wanted = {"tensors": ["bias", "weight"], "classes": list(CLASSES), **backbone.head_shapes, **expect}
     differing = [f"{key} is {found.get(key)}, not {wanted[key]}" for key in wanted if found.get(key) != wanted[key]]
     if differing:
         raise Problem(f"is another head: {', '.join(differing)}", file=path, remedy=again)
+    odd = [name for name in head if head[name].dtype != torch.float32 or not head[name].isfinite().all()]
+    if odd:
+        raise Problem(f"its {odd[0]} holds what is no finite number of single precision", file=path, remedy=again)
     return head, metadata
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,6 +18,7 @@ from deepcovid_lib.problems import Misuse, Problem
 
 SHORTEST_SIDE = 32
 LARGEST_AREA = 100_000_000
+LARGEST_SQUARE = 2048
 DEPTHS = (8, 10, 12, 14, 16)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -40,8 +43,8 @@ def read(path: str | Path) -> np.ndarray:
     Raises
     ------
     Problem
-        If the file is absent, empty, no JPEG or PNG, cut short, damaged, animated, less than 32 pixels a side, or more
-        than 100 megapixels, which are never decoded.
+        If the file is absent, no plain file, empty, no JPEG or PNG, cut short, damaged, animated, less than 32 pixels
+        a side, or more than 100 megapixels, which are never decoded.
 
     Examples
     --------
@@ -53,10 +56,13 @@ def read(path: str | Path) -> np.ndarray:
     ((32, 40, 3), dtype('uint8'), 128)
     """
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for without end
+            raise Problem("is a directory, a pipe or a device", file=path, remedy="check the path")
         with Path(path).open("rb") as stream:
             return _pixels(stream, path)
-    except OSError as fault:
-        raise Problem(f"cannot be read ({fault.strerror or fault})", file=path, remedy="check the path") from fault
+    except (OSError, ValueError) as fault:
+        reason = getattr(fault, "strerror", None) or fault
+        raise Problem(f"cannot be read ({reason})", file=path, remedy="check the path") from fault
 
 
 def _pixels(stream, path: str | Path) -> np.ndarray:
@@ -137,7 +143,7 @@ class Preset:
     fit: Literal["squash", "crop"] = "squash"
 
     def __post_init__(self):
-        if self.size < 1:
+        if not 1 <= self.size <= LARGEST_SQUARE:
             raise Misuse(f"a film cannot have {self.size} pixels a side", remedy="224 is the paper's size")
         if self.fit not in ("squash", "crop"):
             raise Misuse(f"no fit is called '{self.fit}'", remedy="use 'squash' or 'crop'")

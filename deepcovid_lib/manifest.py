@@ -118,6 +118,10 @@ _SPLIT_SCHEMA = pa.DataFrameSchema(
             lambda frame: _one_sided(frame, "sha256"),
             error="'{image_id}' is the same file as a film of the other split, sha256 {sha256}; keep one of them",
         ),
+        pa.Check(
+            lambda frame: frame["label"] == frame.groupby("sha256")["label"].transform("first"),
+            error="'{image_id}' is the same file as a film of the other label, sha256 {sha256}; keep the right one",
+        ),
     ],
     strict=True,
 )
@@ -184,8 +188,8 @@ def check(frame: pd.DataFrame, file: str | Path | None = None) -> pd.DataFrame:
     ------
     Problem
         At the first row with a missing, renamed, repeated or unknown column or value, a label that contradicts the
-        finding, an image_id given twice, or a patient or a file that is both in train and in test. The same file twice
-        on one side is let pass.
+        finding, an image_id given twice, a patient or a file that is both in train and in test, or a file under both
+        labels. The same file twice on one side under one label is let pass.
     """
     checked(frame, SCHEMA, file=file)
     return checked(frame, _SPLIT_SCHEMA, file=file)

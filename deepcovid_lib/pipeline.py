@@ -5,28 +5,29 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from deepcovid_lib import runs, site
+from deepcovid_lib import owners, runs, site
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.runs import Run
 
 DONE = re.compile(r"^deepcovid: done (\S+) ([\d.]+)$")
 TOLD = re.compile(r"^(deepcovid: .+|[\w-]+( [\w-]+)?: \d+ of \d+, about .+)$")
+STALE = 60  # seconds
 PLANNED = re.compile(r"^(\w+)\s+(\d+)$")
 
 
 def reproduce(run: Run, *, jobs: int, audience: site.Audience) -> Path:
     """Bring a run up to date and its book into place; return the path of the book's first page.
 
-    Nothing is done again where nothing changed. One `reproduce` works in a checkout at a time; the lock goes with
-    its process, so a killed run leaves none.
+    Nothing is done again where nothing changed. One `reproduce` works in a checkout at a time; what a killed one left
+    at work has ended before the next begins.
 
     Raises
     ------
@@ -40,18 +41,13 @@ def reproduce(run: Run, *, jobs: int, audience: site.Audience) -> Path:
             file=snakefile,
             remedy="clone the repository, or open one notebook alone",
         )
-    lock = FileLock(run.root / "results" / ".reproduce.lock", timeout=0)
-    try:
-        with lock:
-            stamp = run.folder / f"book-{audience}.txt"
-            if stamp.is_file() and not _book(run, stamp).is_dir():
-                stamp.unlink()
-            _snakemake(run, snakefile, jobs=jobs, audience=audience)
-            return site.put_in_place(run, _book(run, stamp)) / "index.html"
-    except Timeout:
-        raise Problem(
-            "another reproduce is at work in this checkout", file=lock.lock_file, remedy="wait for it to end"
-        ) from None
+    with owners.own(run.root) as environment:
+        _sweep(run)
+        stamp = run.folder / f"book-{audience}.txt"
+        if stamp.is_file() and not _book(run, stamp).is_dir():
+            stamp.unlink()
+        _snakemake(run, snakefile, jobs=jobs, audience=audience, environment=environment)
+        return site.put_in_place(run, _book(run, stamp)) / "index.html"
 
 
 def expected(run: Run) -> dict[str, float]:
@@ -61,13 +57,23 @@ def expected(run: Run) -> dict[str, float]:
     return {stage: facts["seconds"] for stage, facts in {**before, **runs.facts_of(run)}.items() if "seconds" in facts}
 
 
+def _sweep(run: Run) -> None:
+    """Remove the temporary files that a killed run left; a younger one may be that of a notebook opened alone."""
+    for path in run.folder.rglob(".*"):
+        if path.is_file() and path.suffix not in ("", ".lock") and time.time() - path.stat().st_mtime > STALE:
+            path.unlink(missing_ok=True)
+    for path in (run.root / "_build").glob(f"stage-{run.name}-*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def _book(run: Run, stamp: Path) -> Path:
     return run.root / stamp.read_text(encoding="utf-8").strip()
 
 
-def _snakemake(run: Run, snakefile: Path, *, jobs: int, audience: str) -> None:
+def _snakemake(run: Run, snakefile: Path, *, jobs: int, audience: str, environment: dict[str, str]) -> None:
     command = [
-        *(sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--directory", run.root, "--cores", jobs),
+        *(sys.executable, "-m", "deepcovid_lib.owners", "snakemake"),
+        *("--snakefile", snakefile, "--directory", run.root, "--cores", jobs),
         *(
             "--config",
             f"run={run.name}",
@@ -89,7 +95,7 @@ def _snakemake(run: Run, snakefile: Path, *, jobs: int, audience: str) -> None:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
         )
         planned: dict[str, int] = {}
         bar, steps, began = None, 0, time.monotonic()

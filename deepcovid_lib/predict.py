@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas as pd
 import torch
 
 from deepcovid_lib import backbones, finetune, heads, images
-from deepcovid_lib.problems import Misuse, Problem
+from deepcovid_lib.problems import Misuse, Problem, spelled
 
 
 def score_files(paths: Sequence[Path], head: Path) -> tuple[pd.DataFrame, list[Problem]]:
@@ -37,6 +38,9 @@ def score_files(paths: Sequence[Path], head: Path) -> tuple[pd.DataFrame, list[P
     missing = [key for key in ("backbone", "weights", "weights_id", "seed", "preset") if key not in metadata]
     if missing:
         raise Problem(f"its metadata lacks '{missing[0]}'", file=head, remedy="use a head that a run left")
+    preset = _preset(metadata["preset"], head)
+    if not isinstance(metadata["seed"], int) or metadata["seed"] < 0:
+        raise Problem(f"its seed is {metadata['seed']!r}", file=head, remedy="use a head that a run left")
     loaded = backbones.load(metadata["backbone"], weights=metadata["weights"], seed=metadata["seed"])
     if loaded.weights_id != metadata["weights_id"]:
         raise Problem(
@@ -44,8 +48,6 @@ def score_files(paths: Sequence[Path], head: Path) -> tuple[pd.DataFrame, list[P
             file=head,
             remedy="train it again",
         )
-    size, fit = metadata["preset"].split("-", 1)
-    preset = images.Preset(size=int(size), fit=fit)
     rows, refused = [], []
     for path in paths:
         try:
@@ -54,8 +56,22 @@ def score_files(paths: Sequence[Path], head: Path) -> tuple[pd.DataFrame, list[P
             refused.append(problem)
             continue
         with torch.inference_mode():
-            features = loaded.module(torch.from_numpy(square)).reshape(1, *loaded.backbone.feature_shape)
-        rows.append({"image": str(path), "score": float(finetune.score(features, trained, metadata["backbone"])[0])})
+            features = loaded.module(torch.from_numpy(square))
+        if features.numel() != math.prod(loaded.backbone.feature_shape):
+            raise Problem(f"does not take images of {preset.key}", file=head, remedy="use a head that a run left")
+        features = features.reshape(1, *loaded.backbone.feature_shape)
+        rows.append(
+            {"image": spelled(path), "score": float(finetune.score(features, trained, metadata["backbone"])[0])}
+        )
     if not paths:
         raise Misuse("no image was named")
     return pd.DataFrame(rows, columns=["image", "score"]), refused
+
+
+def _preset(key: object, head: Path) -> images.Preset:
+    """Return the preset that a head's metadata names."""
+    try:
+        size, fit = str(key).split("-", 1)
+        return images.Preset(size=int(size), fit=fit)
+    except (ValueError, Misuse) as fault:
+        raise Problem(f"its preset is {key!r}", file=head, remedy="use a head that a run left") from fault

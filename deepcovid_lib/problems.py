@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def spelled(text: str | Path) -> str:
+    r"""Return a text from data that can be shown and written anywhere: control characters and broken bytes spelled out.
+
+    Examples
+    --------
+    >>> print(spelled("film\n\x1b[2J.png"), spelled("\udce9"))
+    film\n\x1b[2J.png \udce9
+    """
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], str(text))
 
 
 class Problem(Exception):
@@ -26,11 +40,11 @@ class Problem(Exception):
     """
 
     def __init__(self, what: str, *, file: str | Path | None = None, row: int | None = None, remedy: str | None = None):
-        place = [str(file)] if file is not None else []
+        place = [spelled(file)] if file is not None else []
         if row is not None:
             place.append(f"row {row}")
         line = ", ".join(place) + (": " if place else "") + what + (f"; {remedy}" if remedy else "")
-        super().__init__(" ".join(line.split()))
+        super().__init__(spelled(" ".join(line.split())))
 
 
 class Misuse(Problem):

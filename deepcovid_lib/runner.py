@@ -16,12 +16,14 @@ from typing import Any
 
 import nbformat
 import papermill
+from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
+from traitlets import Tuple
 from traitlets.config import Config
 
-from deepcovid_lib import runs
+from deepcovid_lib import editions, owners, runs
 from deepcovid_lib.problems import Misuse, Problem
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
@@ -32,7 +34,15 @@ def folder(root: Path) -> Path:
     return root / "notebooks"
 
 
-def execute(source: Path, target: Path, parameters: dict[str, Any], *, expect: list[Path], root: Path) -> None:
+def execute(
+    source: Path,
+    target: Path,
+    parameters: dict[str, Any],
+    *,
+    expect: list[Path],
+    root: Path,
+    passed: tuple[int, ...] = (),
+) -> None:
     """Execute a notebook and put it in place if it is sound.
 
     Parameters
@@ -40,21 +50,20 @@ def execute(source: Path, target: Path, parameters: dict[str, Any], *, expect: l
     source, target : Path
         The notebook, and where its executed copy goes. A failed copy is kept beside it as ``<stem>.failed.ipynb``.
     parameters : dict
-        Replaces the defaults of the cell tagged ``parameters``; unknown names are refused.
+        Replaces the defaults of the cell tagged ``parameters``; unknown names and other types are refused.
     expect : list of Path
         Files that must exist afterwards.
     root : Path
         Current folder of the kernel.
+    passed : tuple of int
+        Descriptors that the kernel keeps open, from `owners.serve`.
 
     Raises
     ------
     Problem
         Naming the notebook, the cell and the error, or the missing file.
     """
-    known = papermill.inspect_notebook(str(source))
-    strange = sorted(set(parameters) - set(known))
-    if strange:
-        raise Misuse(f"no parameter '{strange[0]}'", file=source.name, remedy=f"it takes {', '.join(known)}")
+    _accept(parameters, source)
     target.parent.mkdir(parents=True, exist_ok=True)
     running = target.with_name(f".{target.stem}.running.ipynb")
     failed = target.with_name(f"{target.stem}.failed.ipynb")
@@ -69,7 +78,10 @@ def execute(source: Path, target: Path, parameters: dict[str, Any], *, expect: l
                 kernel_name="python3",
                 progress_bar=False,
                 log_output=False,
-                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{private}/k"}}),
+                kernel_manager_class=_Kernel,
+                config=Config(
+                    {"KernelManager": {"transport": "ipc", "ip": f"{private}/k"}, "_Kernel": {"passed": passed}}
+                ),
             )
     except PapermillExecutionError as fault:
         running.replace(failed)
@@ -91,6 +103,29 @@ def execute(source: Path, target: Path, parameters: dict[str, Any], *, expect: l
         running.replace(failed)
         raise
     running.replace(target)
+
+
+def _accept(parameters: dict[str, Any], source: Path) -> None:
+    """Refuse a parameter that the notebook does not take, or not as this type."""
+    known = papermill.inspect_notebook(str(source))
+    for name, value in sorted(parameters.items()):
+        if name not in known:
+            near = editions.nearest(name, list(known))
+            raise Misuse(f"no parameter '{name}'", file=source.name, remedy=f"it takes {', '.join(known)}{near}")
+        wanted = known[name]["inferred_type_name"]
+        if type(value).__name__ not in (wanted, {"float": "int"}.get(wanted)) and wanted != "None":
+            raise Misuse(
+                f"parameter '{name}' is {value!r}", file=source.name, remedy=f"give a value of the type {wanted}"
+            )
+
+
+class _Kernel(AsyncKernelManager):
+    """A kernel that keeps some of the runner's descriptors open."""
+
+    passed = Tuple(config=True)
+
+    async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
+        await super()._async_launch_kernel(kernel_cmd, pass_fds=self.passed, **options)
 
 
 def check(path: Path) -> None:
@@ -117,21 +152,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--expect", nargs="*", default=[], type=Path, help="files it must leave")
     asked = parser.parse_args(arguments)
     run = runs.reopen(asked.run)
+    held = owners.serve(run.root)
     stage = asked.notebook + (f"-{asked.model}" if asked.model else "")
     parameters = {"edition": run.edition_name, "run_name": run.name, "settings": run.settings}
     if asked.model:
         parameters["model"] = asked.model
-    target = run.folder / "notebooks" / f"{stage}.ipynb"
+    target = run.folder.relative_to(run.root) / "notebooks" / f"{stage}.ipynb"
     os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
-    os.chdir(run.root)  # papermill keeps the path it was given; relative to the root it names no one's home
+    os.chdir(run.root)  # papermill keeps the paths it was given; relative to the root they name no one's home
     began = time.monotonic()
     try:
         with runs.timed(run, stage):
             source = folder(run.root).relative_to(run.root) / f"{asked.notebook}.ipynb"
             expect = [path for path in asked.expect if path.resolve() != target.resolve()]
-            execute(source, target, parameters, expect=expect, root=run.root)
-    except Problem as problem:
-        sys.stderr.write(f"deepcovid: {problem}\n")
+            execute(source, target, parameters, expect=expect, root=run.root, passed=held)
+    except (Problem, OSError) as fault:
+        sys.stderr.write(f"deepcovid: {fault}\n")
         return 1
     sys.stderr.write(f"deepcovid: done {stage} {time.monotonic() - began:.1f}\n")
     return 0

@@ -32,7 +32,7 @@ def build(run: Run, *, audience: Audience = "local") -> Path:
         source.mkdir()
         stage(run, source, audience=audience)
         command = [
-            Path(sys.executable).with_name("jupyter-book"),
+            *(sys.executable, "-m", "deepcovid_lib.owners", Path(sys.executable).with_name("jupyter-book")),
             "build",
             "--all",
             "-W",

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from filelock import FileLock
+from safetensors import SafetensorError, safe_open
 
 from deepcovid_lib import curation, images, records, tables
 from deepcovid_lib import manifest as manifests
@@ -204,15 +205,22 @@ def extract(run: Run, model: str, *, shard: tuple[int, int] = (1, 1)) -> None:
 
 
 def fit(run: Run, model: str) -> Path:
-    """Train the run's head on cached features; leaves head, history and scores in the returned folder."""
-    from deepcovid_lib import backbones, features, finetune, heads, scaling
+    """Train the run's head on cached features; leaves head, history and scores in the returned folder.
 
+    Raises
+    ------
+    Problem
+        If a head is there that was trained on another manifest, or scores that it did not give.
+    """
     _known(run, model)
     folder = run.fit(model)
     with _alone(run, f"fit-{model}"):
-        if all((folder / name).is_file() for name in ("head.safetensors", "history.csv", "scores.csv")):
-            return folder
         rows = manifest(run)
+        if all((folder / name).is_file() for name in ("head.safetensors", "history.csv", "scores.csv")):
+            _refuse_other_inputs(run, folder)
+            return folder
+        from deepcovid_lib import backbones, features, finetune, heads, scaling
+
         wanted = features.requests(rows, copies=run.edition.copies, seed=run.edition.seed)
         loaded = backbones.load(model, weights=run.edition.weights, seed=run.edition.seed)
         features.extract(wanted, loaded, preset=preset(run), cache=run.cache)
@@ -247,6 +255,7 @@ def fit(run: Run, model: str) -> Path:
             "preset": preset(run).key,
             "recipe": run.edition.recipe.model_dump(mode="json"),
             "manifest": sha256(run.manifest),
+            "scores": sha256(folder / "scores.csv"),
             "run": run.name,
         }
         heads.save(folder / "head.safetensors", head, metadata)
@@ -262,21 +271,21 @@ def history(run: Run, model: str) -> pd.DataFrame:
     _known(run, model)
     if run.speed == "replay":
         return records.history(records.of(run), model)
-    path = run.fit(model) / "history.csv"
-    if not path.is_file():
-        fit(run, model)
-    return pd.read_csv(path)
+    return pd.read_csv(fit(run, model) / "history.csv")
 
 
 def scores(run: Run, model: str) -> pd.DataFrame:
-    """Return a model's scores of the test images, fitting it first if they are not there; a replayed run's recorded."""
+    """Return a model's scores of the test images, fitting it first if they are not there; a replayed run's recorded.
+
+    Raises
+    ------
+    Problem
+        If the scores are not those that the head gave, or the head was trained on another manifest.
+    """
     _known(run, model)
     if run.speed == "replay":
         return records.scores(records.of(run))[model]
-    path = run.fit(model) / "scores.csv"
-    if not path.is_file():
-        fit(run, model)
-    return manifests.read_scores(path)
+    return manifests.read_scores(fit(run, model) / "scores.csv")
 
 
 def all_scores(run: Run) -> dict[str, pd.DataFrame]:
@@ -316,6 +325,32 @@ def _phantoms(run: Run, options: dict) -> Candidates:
     name = {**asked, "version": phantom.version()}
     key = hashlib.sha256(json.dumps(name, sort_keys=True).encode()).hexdigest()[:12]
     return phantom.candidates(run.cache / "phantoms" / key, **asked)
+
+
+def _refuse_other_inputs(run: Run, folder: Path) -> None:
+    """Raise if a fit's head was trained on another manifest, or gave other scores, than those that are there."""
+    path = folder / "head.safetensors"
+    again = f"delete {_relative(folder, run.root)} to train again"
+    try:
+        with safe_open(path, framework="numpy") as stream:
+            known = json.loads(stream.metadata()["head"])
+            digests = {"manifest": known["manifest"], "scores": known["scores"]}
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as fault:
+        raise Problem(
+            "is not a head of a run, or is damaged", file=_relative(path, run.root), remedy=f"restore it, or {again}"
+        ) from fault
+    if digests["manifest"] != sha256(run.manifest):
+        raise Problem(
+            f"was trained on another manifest than {_relative(run.manifest, run.root)}",
+            file=_relative(path, run.root),
+            remedy=f"restore the manifest, or {again}",
+        )
+    if digests["scores"] != sha256(folder / "scores.csv"):
+        raise Problem(
+            "were changed since the head gave them",
+            file=_relative(folder / "scores.csv", run.root),
+            remedy=f"restore them, or {again}",
+        )
 
 
 def _known(run: Run, model: str) -> None:

@@ -184,7 +184,7 @@ def _stage_notebook(run: Run, page: str, target: Path, *, films: bool) -> None:
         cell.metadata["tags"] = sorted(_tags(cell) | dropped)
         slugs = [slug for slug in map(_slug, cell.outputs) if slug]
         cell.outputs = [output for output in cell.outputs if not _slug(output)]
-        if not films and any("image/" in mime for output in cell.outputs for mime in output.get("data", {})):
+        if not films and any(map(_pictured, cell.outputs)):
             raise Problem(
                 "holds a picture that is no artefact", file=source.name, remedy="publish it through artefacts.figure"
             )
@@ -242,3 +242,8 @@ def _tags(cell: nbformat.NotebookNode) -> set[str]:
 
 def _slug(output: nbformat.NotebookNode) -> str | None:
     return output.get("metadata", {}).get("deepcovid", {}).get("slug")
+
+
+def _pictured(output: nbformat.NotebookNode) -> bool:
+    """Say whether an output shows a picture, its own or one within a text."""
+    return any("image/" in mime or "data:image/" in str(content) for mime, content in output.get("data", {}).items())

@@ -124,6 +124,7 @@ def theme(mode: str) -> Iterator[None]:
         "hatch.linewidth": 0.7,
         "svg.hashsalt": "deep-covid",
         "svg.fonttype": "path",
+        "text.parse_math": False,  # a dollar sign in a finding is a dollar sign
         "text.color": inks["ink"],
         "axes.labelcolor": inks["ink"],
         "axes.titlecolor": inks["ink"],

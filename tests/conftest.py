@@ -8,3 +8,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 def pytest_addoption(parser):
     parser.addoption("--book", help="the folder of a built book")
     parser.addoption("--run", default="phantom", help="the run it was built from")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "fault(area, fault, done, lost, rerun): what a test plants, and what follows")
+    config.addinivalue_line("markers", "slow_fault: a fault test that runs with --faults only")

@@ -17,8 +17,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ORDER = """
     problems files progress style paper editions images phantoms sources downloads forms leakage manifest curation
     backbones features scaling finetune heads checks areas metrics tables counterparts verdicts figures diagrams
-    runs records sides comparison markup comparison_page stages artefacts predict doctor provenance address archive
-    citations imprints papermap explorer runner replays pages staging site pipeline cli
+    runs owners records sides comparison markup comparison_page stages artefacts predict doctor provenance address
+    archive citations imprints papermap explorer runner replays pages staging site pipeline cli
 """.split()
 
 

@@ -71,7 +71,7 @@ def test_the_images_are_found_from_the_folder_or_its_parent(tmp_path, given):
     ("lines", "told"),
     [
         ([LINES[0], line(2, Edema="2.0")], "row 3: 'Edema' is 2; a label is 1, 0, -1 or blank"),
-        ([line(2, Edema="yes")], "a label is no number"),
+        ([line(2, Edema="yes")], "row 2: 'Edema' is 'yes'; a label is"),
         ([LINES[0], line(2, path="x.jpg", Edema="1.0")], "row 3: 'x.jpg' names no patient"),
         ([LINES[0], line(2, path=" ", Edema="1.0")], "row 3: ' ' names no patient"),
         ([LINES[0], LINES[0]], "row 3: this image is listed before"),

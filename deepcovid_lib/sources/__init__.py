@@ -11,7 +11,7 @@ import difflib
 import gzip
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ COLUMNS = ("image_id", "path", "patient_id", "source", "label", "finding", "view
 FUNNEL_COLUMNS = ("source", "step", "rule", "rows", "patients")
 NORMAL = "No Finding"
 
-_UNREADABLE = (UnicodeDecodeError, pd.errors.ParserError, gzip.BadGzipFile, zlib.error, EOFError, csv.Error)
+_UNREADABLE = (pd.errors.ParserError, gzip.BadGzipFile, zlib.error, EOFError, csv.Error)
 
 
 class Candidates(NamedTuple):
@@ -97,12 +97,13 @@ def read_columns(
     -------
     pandas.DataFrame
         The needed and the optional columns that are there, in this order; text columns hold no surrounding blanks
-        where `dtype` is text.
+        where `dtype` is text. The index is the row of the file, less 2.
 
     Raises
     ------
     Problem
-        If the file cannot be read, is empty, or lacks a needed column (the nearest present one is named).
+        If the file cannot be read, is empty, lacks a needed column (the nearest present one is named) or has it twice,
+        or has a row with fewer cells than its header, or with more that are not blank.
 
     Examples
     --------
@@ -113,10 +114,13 @@ def read_columns(
     [['mild', '311a']]
     """
     path = Path(path)
+    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as stream:
-            header = [_plain(name) for name in next(csv.reader(stream), [])]
-        positions = _positions(header, path, needed, optional)
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as stream:
+            lines = csv.reader(stream)
+            header = [_plain(name) for name in next(lines, [])]
+            positions = _positions(header, path, needed, optional)
+            starts = _starts(lines, header, path)
         if isinstance(dtype, dict):
             dtype = {positions[name]: kind for name, kind in dtype.items() if name in positions}
         frame = pd.read_csv(
@@ -128,11 +132,18 @@ def read_columns(
             keep_default_na=dtype is not str,
             encoding="utf-8-sig",
         )
+    except UnicodeDecodeError as fault:
+        with opened(path, "rb") as stream:
+            content = stream.read()
+        row = content[: _undecodable(content)].count(b"\n") + 1
+        raise Problem("is not UTF-8 text", file=path, row=row, remedy="save it as CSV in UTF-8") from fault
     except pd.errors.EmptyDataError:
         raise Problem("holds no rows", file=path, remedy="fetch the table again") from None
     except (*_UNREADABLE, OSError) as fault:
         raise Problem(f"cannot be read ({fault})", file=path, remedy="fetch the table again") from fault
-    frame = frame[list(positions.values())].set_axis(list(positions), axis="columns")
+    if len(frame) != len(starts):
+        raise Problem("rows cannot be told apart", file=path, remedy="check its quotes and line ends")
+    frame = frame[list(positions.values())].set_axis(list(positions), axis="columns").set_axis(starts)
     return frame.apply(lambda column: column.str.strip()) if dtype is str else frame
 
 
@@ -166,7 +177,7 @@ def make_funnel(source: str, steps: Iterable[tuple[str, pd.Series]]) -> pd.DataF
 
 
 def refuse_blanks(column: pd.Series, *, file: str | Path, what: str) -> None:
-    """Raise a Problem naming the first row of `column` (its index counting from 0) that is blank."""
+    """Raise a Problem naming the first row of `column` (its index as `read_columns` gives it) that is blank."""
     blank = column.index[column == ""]
     if len(blank):
         raise Problem(f"no {what}", file=file, row=int(blank[0]) + 2, remedy="fill it in, or remove the row")
@@ -181,6 +192,29 @@ def _plain(name: str) -> str:
     return "_".join(name.lower().split())
 
 
+def _starts(lines: Iterator[list[str]], header: list[str], path: Path) -> list[int]:
+    """Return where each row starts, the first line below the header being 0; raise for a row that does not line up."""
+    width, most = len(header), sum(1 + name.count(",") for name in header)  # NIH quotes `[x,y]` in the header alone
+    starts, start = [], lines.line_num - 1
+    for cells in lines:
+        if len(cells) > 1 or "".join(cells).strip():
+            if len(cells) < width or any(cell.strip() for cell in cells[most:]):
+                what = f"has {len(cells)} cells under a header of {width}"
+                raise Problem(what, file=path, row=start + 2, remedy="check the commas and quotes there")
+            starts.append(start)
+        start = lines.line_num - 1
+    return starts
+
+
+def _undecodable(content: bytes) -> int:
+    """Return the place of the first byte that is not UTF-8."""
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as fault:
+        return fault.start
+    return len(content)
+
+
 def _positions(header: list[str], path: Path, needed: Sequence[str], optional: Sequence[str]) -> dict[str, int]:
     """Return the position of every column that is there."""
     for name in needed:
@@ -189,4 +223,7 @@ def _positions(header: list[str], path: Path, needed: Sequence[str], optional: S
             near = difflib.get_close_matches(_plain(name), present, n=1, cutoff=0.0)
             remedy = f"the nearest present is '{near[0]}'" if near else "the header is empty"
             raise Problem(f"no column '{name}'", file=path, row=1, remedy=remedy)
+    for name in (*needed, *optional):
+        if header.count(_plain(name)) > 1:
+            raise Problem(f"column '{name}' is given twice", file=path, row=1, remedy="keep one of them")
     return {name: header.index(_plain(name)) for name in (*needed, *optional) if _plain(name) in header}

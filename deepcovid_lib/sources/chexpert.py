@@ -117,7 +117,15 @@ def _read(table: Path) -> pd.DataFrame:
     try:
         return read_columns(table, [*kinds, *FINDINGS], dtype=kinds | dict.fromkeys(FINDINGS, "float32"))
     except ValueError as fault:
-        raise Problem(f"a label is no number ({fault})", file=table, remedy="fetch the table again") from fault
+        labels = read_columns(table, FINDINGS)
+        odd = labels.apply(lambda cells: (cells != "") & pd.to_numeric(cells, errors="coerce").isna())
+        position, column = next(zip(*np.nonzero(odd.to_numpy()), strict=True), (0, 0))
+        raise Problem(
+            f"'{FINDINGS[column]}' is '{labels.iloc[position, column]}'",
+            file=table,
+            row=int(labels.index[position]) + 2,
+            remedy="a label is 1, 0, -1 or blank",
+        ) from fault
 
 
 def _patients(paths: np.ndarray, table: Path) -> pd.Series:

@@ -1,0 +1,118 @@
+"""The fault suite: what a fault test says of itself, which tests are slow, and the report that the book shows."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from deepcovid_lib import runs
+from deepcovid_lib.files import write_json
+
+ROOT = Path(__file__).parents[2]
+SAID = ("area", "fault", "done", "lost", "rerun")
+OUTCOMES = ("passed", "failed", "skipped")
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("faults")
+    group.addoption("--faults", action="store_true", help="run the slow fault tests too")
+    group.addoption("--record-faults", metavar="FILE", help="write what every fault led to into FILE, as JSON")
+
+
+def pytest_configure(config):
+    target = config.getoption("record_faults", None)
+    if target and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Record(Path(target)), "fault-record")
+
+
+def pytest_collection_modifyitems(config, items):
+    kept, slow = [], []
+    for item in items:
+        mark = item.get_closest_marker("fault")
+        if mark:
+            item.user_properties.append(("fault", said(mark)))
+        wanted = config.getoption("faults", False) or not item.get_closest_marker("slow_fault")
+        (kept if wanted else slow).append(item)
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = kept
+
+
+def said(mark):
+    """Return the five texts of a `fault` marker; raise if one is missing or empty."""
+    texts = dict(zip(SAID, mark.args, strict=False)) | mark.kwargs
+    if set(texts) != set(SAID) or not all(texts.values()):
+        raise pytest.UsageError(f"a fault marker says {', '.join(SAID)}; this one says {texts}")
+    return texts
+
+
+@pytest.fixture
+def count_inputs(record_property):
+    """Tell how many inputs a test tried, where that is not one: ``count_inputs(n)``."""
+    return lambda count: record_property("inputs", count)
+
+
+class Record:
+    """Gather the outcome of every fault test; write them when the session ends."""
+
+    def __init__(self, target):
+        self.target = target
+        self.found = defaultdict(lambda: {"tests": set(), "inputs": 0, "seconds": 0.0} | dict.fromkeys(OUTCOMES, 0))
+
+    def pytest_runtest_logreport(self, report):
+        properties = dict(report.user_properties)
+        if "fault" not in properties:
+            return
+        entry = self.found[tuple(properties["fault"][key] for key in SAID)]
+        entry["tests"].add(report.nodeid.split("[")[0])
+        entry["seconds"] += report.duration
+        if report.when == "call" or report.outcome != "passed":
+            entry[report.outcome] += 1
+        if report.when == "call" and report.outcome == "passed":
+            entry["inputs"] += properties.get("inputs", 1)
+
+    def pytest_sessionfinish(self):
+        faults = [
+            {**dict(zip(SAID, key, strict=True)), **entry}
+            | {"tests": sorted(entry["tests"]), "seconds": round(entry["seconds"], 1)}
+            for key, entry in sorted(self.found.items())
+        ]
+        facts = {"python": platform.python_version(), "device": runs.device(), "commit": runs.commit(ROOT)}
+        write_json({"date": f"{datetime.now(UTC):%Y-%m-%d}", **facts, "faults": faults}, self.target)
+
+
+CHECKOUT = "Snakefile _config.yml _toc.yml index.md CITATION.cff CHANGELOG.md book notebooks editions recorded".split()
+
+
+@pytest.fixture(scope="session")
+def copied_checkout():
+    """Return a function that copies what a run needs of the checkout into a folder that is not there yet."""
+
+    def copied(folder):
+        for name in (*CHECKOUT, "deepcovid_lib"):
+            source, target = ROOT / name, folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, target)
+        return folder
+
+    return copied
+
+
+@pytest.fixture(scope="session")
+def undisturbed(copied_checkout, tmp_path_factory):
+    """The checkout of a tiny run that nothing disturbed, book included."""
+    folder = copied_checkout(tmp_path_factory.mktemp("undisturbed") / "checkout")
+    environment = {**os.environ, "DEEPCOVID_ROOT": str(folder), "PYTHONPATH": str(folder)}
+    command = [sys.executable, "-m", "deepcovid_lib.cli", "reproduce", "--edition", "tiny"]
+    told = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
+    assert told.returncode == 0, told.stderr
+    return folder
