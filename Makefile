@@ -5,10 +5,10 @@ UV := .venv/bin/uv
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env book test repository archive lock clean
+.PHONY: help env book test test-faults repository archive lock clean
 
 help:  ## list the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 env: .venv/installed  ## install the locked environment into .venv
 
@@ -26,6 +26,9 @@ book: env  ## run EDITION (default phantom) up to _build/html/index.html
 
 test: env  ## the tests, quick faults included
 	@.venv/bin/python -m pytest -q -n 2
+
+test-faults: env  ## all faults, the slow ones too: kills, full disks; RECORD=recorded/faults.json keeps the outcome
+	@.venv/bin/python -m pytest -q -n 2 tests/faults --faults $(if $(RECORD),--record-faults $(RECORD))
 
 repository: env  ## write the project's address everywhere: URL=https://host/owner/name, or URL= to unset
 	@test "$(origin URL)" != undefined || { echo "Write: make repository URL=https://host/owner/name" >&2; exit 2; }

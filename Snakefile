@@ -65,7 +65,8 @@ rule book:
         sorted(str(path) for path in Path("book").rglob("*") if path.is_file()),
         "index.md", "_toc.yml", "_config.yml", "CITATION.cff", "CHANGELOG.md",
         SCORES, sorted(str(path) for path in Path("tests").glob("test_*.py")),
-        library("site", "staging", "pages", "imprints", "papermap", "provenance", "explorer", "citations", "address", "runner"),
+        library("site", "staging", "pages", "imprints", "papermap", "provenance", "explorer", "faults", "citations", "address", "runner"),
+        sorted(str(path) for path in Path("recorded").glob("faults.json")),
     output:
         f"{OUT}/book-{AUDIENCE}.txt",
     params:

@@ -41,7 +41,7 @@ def gather(
     Raises
     ------
     Problem
-        For an artefact that no cell of its page's notebook makes.
+        For an artefact that the run does not hold, or that no cell of its page's notebook makes.
     """
     found: dict[str, dict[str, Any]] = {}
     known = published(run)
@@ -50,6 +50,12 @@ def gather(
     for page, slugs in shown.items():
         origins = provenance.origins(run.folder / f"{page}.ipynb")
         for slug in slugs:
+            if slug not in known:
+                raise Problem(
+                    f"shows '{slug}', which the run does not hold",
+                    file=f"{page}.ipynb",
+                    remedy="run deepcovid reproduce again",
+                )
             origin = _origin(slug, origins, page)
             found[slug] = {
                 "page": page,

@@ -15,6 +15,7 @@ from deepcovid_lib import (
     address,
     citations,
     explorer,
+    faults,
     imprints,
     papermap,
     provenance,
@@ -124,6 +125,9 @@ def _stage_written(run: Run, target: Path, files: list[str], *, films: bool) -> 
             equations |= dict.fromkeys(papermap.equation_labels(markdown), name)
     (target / "book" / "paper-map.md").write_text(papermap.paper_map(gathered, equations, tests), "utf-8")
     (target / "book" / "tests.md").write_text(papermap.page_of_tests(gathered, tests), "utf-8")
+    report = records.folder() / "faults.json"
+    planted = faults.page(read_json(report) if report.is_file() else {})
+    (target / "book" / "faults.md").write_text(planted, "utf-8")
     fallback = images(known["fig-roc"], "../files/")
     (target / "explorer.html").write_text(
         explorer.html(stages.all_scores(run), run=run.name, fallback=fallback), "utf-8"

@@ -18,7 +18,7 @@ ORDER = """
     problems files progress style paper editions images phantoms sources downloads forms leakage manifest curation
     backbones features scaling finetune heads checks areas metrics tables counterparts verdicts figures diagrams
     runs owners records sides comparison markup comparison_page stages artefacts predict doctor provenance address
-    archive citations imprints papermap explorer runner replays pages staging site pipeline cli
+    archive citations imprints papermap explorer faults runner replays pages staging site pipeline cli
 """.split()
 
 

@@ -22,6 +22,7 @@ CHECKOUT = (
     "editions",
     "recorded",
     "deepcovid_lib",
+    "tests",
 )
 
 
@@ -37,9 +38,9 @@ def checkout(tmp_path_factory):
     return folder
 
 
-def reproduce(folder, *arguments):
+def reproduce(folder, verb="reproduce", *arguments):
     environment = {**os.environ, "DEEPCOVID_ROOT": str(folder), "PYTHONPATH": str(folder)}
-    command = [sys.executable, "-m", "deepcovid_lib.cli", "reproduce", "--edition", "tiny", *arguments]
+    command = [sys.executable, "-m", "deepcovid_lib.cli", verb, "--edition", "tiny", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=600)
 
 
@@ -73,6 +74,15 @@ def test_images_to_book_and_again(checkout):
     assert "[1/" not in again.stderr
     assert (checkout / "_build" / "html").readlink() == stood
 
+    for spoil, restore, words in faults(checkout):
+        spoil()
+        refused = reproduce(checkout, "book")
+        restore()
+        assert refused.returncode == 1, refused.stderr
+        assert words in refused.stderr.strip().splitlines()[-1]
+        assert (checkout / "_build" / "html").readlink() == stood
+        assert (checkout / "_build" / "html" / "index.html").is_file()
+
     notebook = checkout / "notebooks" / "reliability.ipynb"
     notebook.write_text(notebook.read_text().replace("from deepcovid_lib import", "1 / 0; from deepcovid_lib import"))
     broken = reproduce(checkout)
@@ -81,3 +91,23 @@ def test_images_to_book_and_again(checkout):
     assert "reliability.ipynb" in last
     assert "ZeroDivisionError" in last
     assert (checkout / "_build" / "html").readlink() == stood
+
+
+def faults(checkout):
+    """What must stop a book, each with its remedy and the words that name it."""
+    results = checkout / "results" / "tiny"
+
+    def replacing(path, old, new):
+        before = path.read_text(encoding="utf-8")
+        return lambda: path.write_text(before.replace(old, new, 1)), lambda: path.write_text(before)
+
+    executed = results / "notebooks" / "scores.ipynb"
+    error = '"outputs": [{"output_type": "error", "ename": "PlantedError", "evalue": "", "traceback": []}]'
+    yield *replacing(executed, '"outputs": []', error), "scores.ipynb: cell"
+    figure = results / "figures" / "fig-roc.json"
+    aside = figure.with_suffix(".aside")
+    yield lambda: figure.rename(aside), lambda: aside.rename(figure), "shows 'fig-roc', which the run does not hold"
+    stray = checkout / "book" / "stray.md"
+    yield lambda: stray.write_text("# Stray"), stray.unlink, "book/stray.md: is not in the table of contents"
+    key = replacing(results / "values" / "roc-and-confusion.json", "always-negative", "gone")
+    yield *key, "the run holds no value 'always-negative'"
