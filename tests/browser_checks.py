@@ -4,6 +4,7 @@ Every page is opened once in each theme, from its file, and what the browser saw
 """
 
 import importlib.util
+import math
 import re
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -60,8 +61,8 @@ FACTS = """() => {
 }"""
 WIDEST = """() => {
   const room = document.documentElement.clientWidth;
-  const held = e => e !== document.body
-    && (getComputedStyle(e).overflowX !== 'visible' || getComputedStyle(e).position === 'fixed' || held(e.parentElement));
+  const aside = style => style.overflowX !== 'visible' || style.position === 'fixed';
+  const held = e => e !== document.body && (aside(getComputedStyle(e)) || held(e.parentElement));
   const right = e => e.getBoundingClientRect().left + Math.max(e.getBoundingClientRect().width, e.scrollWidth);
   const wide = [...document.body.querySelectorAll('*')].filter(e => right(e) > room + 1 && !held(e))
     .reduce((widest, e) => (widest && right(widest) > right(e) ? widest : e), null);
@@ -441,8 +442,8 @@ def test_the_explorer_tells_the_librarys_numbers(book, page, scores):
     slider = page.get_by_role("slider")
     for model, frame in scores.items():
         page.locator(f'.threshold-explorer input[type=radio][value="{model}"]').check()
-        steps = sorted(frame["score"].unique())
-        for key in ("Home", "PageUp", "ArrowRight"):
+        steps = [*sorted(frame["score"].unique()), math.inf]
+        for key in ("Home", "End", "PageDown"):
             slider.press(key)
             expected = told(frame, steps[int(slider.input_value())])
             assert read(page, expected) == expected, (model, key)
