@@ -188,4 +188,6 @@ def _cell(value: Any, heading: str) -> str:
         return f"{100 * value:.1f}%"
     if float(value).is_integer() and abs(value) < 1e15 and not isinstance(value, float):
         return f"{int(value):,}"
+    if 0.01 <= abs(value) < 1:
+        return f"{value:.3f}"
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"

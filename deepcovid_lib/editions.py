@@ -56,10 +56,14 @@ class Edition(_Strict):
 
     Attributes
     ----------
-    title, about : str
+    title : str
         What readers see on every page.
-    positives, negatives : str
-        The source modules of the COVID-19 and the other images; the same name when one source gives both.
+    about : str
+        What the run is for, on every page.
+    positives : str
+        The source module of the COVID-19 images.
+    negatives : str
+        The source module of the other images; the same name when one source gives both.
     split : Split or "released"
         Counts to draw, or the sides as the source's own folders have them.
     seed : int
@@ -70,8 +74,10 @@ class Edition(_Strict):
         Backbones, in the order of the tables.
     weights : {"imagenet", "random"}
         ImageNet-pretrained, or seeded and untrained.
-    preset, recipe
-        Input and training.
+    preset : Fit
+        How an image becomes input.
+    recipe : RecipeAsked
+        How the head is trained.
     folders : dict
         Where each source's files lie; relative paths start at the project's root.
     options : dict

@@ -49,7 +49,7 @@ def page(report: Mapping[str, Any]) -> str:
         + f". The tables below are written by those tests, on {report['date']} at commit "
         f"`{report['commit'] or 'unknown'}` with Python {report['python']} on {_safe(report['device'])}.",
         "",
-        "Nothing here is promised beyond what is tested. *Lost* says what cannot be had back; *then* says how to go on.",
+        "Nothing is promised beyond what is tested. *Lost* says what cannot be had back; *then*, how to go on.",
         "",
     ]
     for area in dict.fromkeys(fault["area"] for fault in known):

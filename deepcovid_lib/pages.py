@@ -19,7 +19,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
-from deepcovid_lib import artefacts, citations, papermap, provenance
+from deepcovid_lib import artefacts, citations, paper, papermap, provenance
 from deepcovid_lib.files import read_json
 
 LOGGER = logging.getLogger(__name__)
@@ -134,7 +134,10 @@ def _figure(known: dict, base: str) -> nodes.figure:
 def _table(known: dict) -> nodes.table:
     group = nodes.tgroup(cols=len(known["headings"]))
     group += [nodes.colspec(colwidth=1) for _ in known["headings"]]
+    numbers = [all(map(_kind, column)) for column in zip(*known["cells"], strict=True)]
     head = nodes.thead("", _row(known["headings"]))
+    for entry, number in zip(head[0], numbers, strict=False):
+        entry["classes"] = ["number"] if number else []
     body = nodes.tbody("", *(_row(row) for row in known["cells"]))
     group += [head, body]
     return nodes.table("", nodes.title(text=_caption(known)), group, classes=["colwidths-auto"])
@@ -204,9 +207,11 @@ def _math(translator, node: nodes.Element) -> None:
 
 
 def _math_block(translator, node: nodes.Element) -> None:
-    number = f'<span class="eqno">({node["number"]})</span>' if node.get("number") else ""
+    known = translator.builder.env.domaindata["math"]["objects"].get(node.get("label"))
+    number = f'<span class="eqno">({known[1]})</span>' if known else ""
     identity = f' id="{node["ids"][0]}"' if node["ids"] else ""
-    translator.body.append(f'<div class="math"{identity}>{convert(node.astext(), display="block")}{number}</div>')
+    shown = convert(node.astext(), display="block")
+    translator.body.append(f'<div class="math" tabindex="0"{identity}>{shown}{number}</div>')
     raise nodes.SkipNode
 
 
@@ -217,10 +222,28 @@ def _page(app: Sphinx, pagename: str, templatename: str, context: dict, doctree:
         if "thebe" not in str(getattr(script, "filename", script)).lower() and not _mentions_thebe(script)
     ]
     if "body" in context and doctree is not None:
-        context["body"] = app.config.deepcovid_banner + context["body"]
+        scrolled = r'<table class="([^"]*\b(?:artefact|papermap|faults)\b)'
+        body = re.sub(scrolled, r'<table tabindex="0" class="\1', context["body"])
+        body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+        context["body"] = app.config.deepcovid_banner + body
     source = _source_notebook(app, pagename)
     if source:
         _relink(context.get("header_buttons", []), f"{pagename}.ipynb", source)
+
+
+def _number_as_the_paper(app: Sphinx, env) -> list[str]:
+    """Give the paper's equations the paper's numbers."""
+    printed = paper.artefacts().query("kind == 'equation'").set_index("slug")["number"]
+    known = env.domaindata["math"]["objects"]
+    for label, (docname, number) in known.items():
+        own = next((int(told) for slug, told in printed.items() if label.startswith(slug)), number)
+        known[label] = (docname, own)
+    return []
+
+
+def _skip_fields(app: Sphinx, what: str, name: str, member: object, skip: bool, options: object) -> bool | None:
+    """Leave out what Python says of a named tuple's fields; their class tells them."""
+    return True if (getattr(member, "__doc__", "") or "").startswith("Alias for field number") else None
 
 
 def _mentions_thebe(script: object) -> bool:
@@ -253,4 +276,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_role("value", Value())
     app.add_html_math_renderer("mathml", (_math, None), (_math_block, None))
     app.connect("html-page-context", _page, priority=900)
+    app.connect("env-updated", _number_as_the_paper)
+    if "sphinx.ext.autodoc" in app.extensions:
+        app.connect("autodoc-skip-member", _skip_fields)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

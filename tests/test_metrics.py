@@ -1,3 +1,4 @@
+import inspect
 import math
 import time
 from fractions import Fraction
@@ -12,7 +13,7 @@ from scipy.stats import binomtest, norm
 from sklearn.exceptions import UndefinedMetricWarning
 from statsmodels.stats.proportion import proportion_confint
 
-from deepcovid_lib import metrics
+from deepcovid_lib import areas, metrics
 
 undefined = pytest.warns(UndefinedMetricWarning)
 any_undefined = pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
@@ -126,6 +127,11 @@ def test_the_papers_target_asks_for_39_of_40():
     assert row["threshold"] == np.sort(y_score[y_true == 1])[1]
 
 
+def test_a_target_of_nothing_is_met_by_the_highest_score_of_all():
+    row = metrics.operating_points([1, 0], [0.2, 0.9], sensitivities=[0]).iloc[0]
+    assert row.tolist() == [0, 0.9, 0, 0]
+
+
 def test_operating_points_without_a_class_are_undefined():
     with undefined:
         table = metrics.operating_points([0, 0], [0.2, 0.4], sensitivities=[0.9])
@@ -156,9 +162,10 @@ def test_the_wald_interval_is_not_clipped_and_has_no_width_at_40_of_40():
     assert metrics.proportion_interval(40, 40, method="wald") == (1.0, 1.0)
 
 
-def test_wald_at_other_confidences_takes_the_normal_quantile():
-    low, high = metrics.proportion_interval(30, 40, method="wald", confidence=0.9)
-    assert high - low == pytest.approx(2 * norm.ppf(0.95) * math.sqrt(0.75 * 0.25 / 40))
+@pytest.mark.parametrize("confidence", [0.9, 0.99])
+def test_wald_at_other_confidences_takes_the_normal_quantile(confidence):
+    low, high = metrics.proportion_interval(30, 40, method="wald", confidence=confidence)
+    assert high - low == pytest.approx(2 * norm.ppf((1 + confidence) / 2) * math.sqrt(0.75 * 0.25 / 40))
 
 
 @given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.99))
@@ -358,6 +365,26 @@ def test_the_seed_decides_the_bootstrap():
     assert first != metrics.auc_interval(*images, method="bootstrap", seed=6)
 
 
+def test_the_bootstrap_has_2000_replicates_unless_told_and_one_suffices():
+    images = random_images(14)
+    told = metrics.auc_interval(*images, method="bootstrap", replicates=2000, seed=0, confidence=0.95)
+    assert metrics.auc_interval(*images, method="bootstrap") == told
+    once = metrics.auc_interval(*images, method="bootstrap", replicates=1)
+    assert once.low == once.high
+
+
+def test_a_tie_counts_one_half_in_a_replicate():
+    assert metrics.auc_interval([1, 0], [0.5, 0.5], method="bootstrap") == (0.5, 0.5, 0.5)
+
+
+def test_the_bootstrap_makes_all_its_replicates_within_its_bound_of_memory(monkeypatch):
+    drawn, asked = areas._drawn, []
+    monkeypatch.setattr(areas, "_drawn", lambda codes, rows, rng: asked.append(rows) or drawn(codes, rows, rng))
+    monkeypatch.setattr(areas, "WEIGHTS_AT_ONCE", 100)
+    metrics.auc_interval(*random_images(15, positives=10, negatives=20), method="bootstrap", replicates=7)
+    assert asked[::2] == asked[1::2] == [3, 3, 1]
+
+
 def quickest(call):
     def seconds():
         started = time.perf_counter()
@@ -444,7 +471,9 @@ def test_no_image_has_no_mean():
     ("y_true", "y_score", "said"),
     [
         ([1, 0], [0.5], "2 labels but 1 scores"),
+        ([1, 0], [0.5, 0.5, 0.5], "2 labels but 3 scores"),
         ([1, 2], [0.5, 0.5], "it holds 2"),
+        ([0, 2], [0.5, 0.5], "it holds 2"),
         ([1, math.nan], [0.5, 0.5], "y_true holds NaN at position 1"),
         ([1, 0], [0.5, math.nan], "scores holds NaN at position 1"),
         (["covid", "non_covid"], [0.5, 0.5], "y_true must hold numbers"),
@@ -477,15 +506,19 @@ two = {"y_true": [1, 0], "y_score": [0.5, 0.5]}
         (lambda: metrics.operating_points(**two, sensitivities=[1.5]), r"\[0, 1\]"),
         (lambda: metrics.operating_points(**two, sensitivities=0.9), "one-dimensional"),
         (lambda: metrics.proportion_interval(5, 4, method="wald"), "5 of 4"),
+        (lambda: metrics.proportion_interval(-1, 4, method="wald"), "-1 of 4"),
         (lambda: metrics.proportion_interval(1.5, 4, method="wald"), "1.5 of 4"),
+        (lambda: metrics.proportion_interval(1, 4.5, method="wald"), "1 of 4.5"),
         (lambda: metrics.proportion_interval(1, 4, method="wlad"), "wlad"),
-        (lambda: metrics.proportion_interval(1, 4, method="wald", confidence=95), "confidence"),
+        (lambda: metrics.proportion_interval(1, 4, method="wald", confidence=0), "confidence"),
+        (lambda: metrics.proportion_interval(1, 4, method="wald", confidence=1), "confidence"),
         (lambda: metrics.auc_interval(**two, method="jackknife"), "jackknife"),
         (lambda: metrics.auc_interval(**two, method="delong", groups=[1, 2]), "bootstrap"),
         (lambda: metrics.auc_interval(**two, method="bootstrap", groups=[1]), "2 labels but 1 groups"),
         (lambda: metrics.auc_interval(**two, method="bootstrap", groups=["a", None]), "no value at position 1"),
         (lambda: metrics.auc_interval(**two, method="bootstrap", replicates=0), "replicates"),
         (lambda: metrics.calibration_error(**two, bins=0), "bins"),
+        (lambda: metrics.calibration_error(**two, bins=2.5), "bins"),
         (lambda: metrics.calibration_error([1, 0], [2.0, 0.5], bins=2), r"y_score must lie in \[0, 1\]"),
         (lambda: metrics.cross_entropy([1, 0], [-0.1, 0.5]), r"y_score must lie in \[0, 1\]"),
         (lambda: metrics.predictive_values(0.9, 1.1, prevalence=0.1), "specificity"),
@@ -505,3 +538,18 @@ def test_series_lists_and_arrays_give_the_same(images):
     assert metrics.confusion(list(y_true), list(y_score), threshold=0.5) == expected
     series = pd.Series(y_score, index=range(5, 5 + len(y_score)))
     assert metrics.confusion(pd.Series(y_true == 1), series, threshold=0.5) == expected
+
+
+def test_whole_numbers_of_any_type_count():
+    told = metrics.proportion_interval(39, 40, method="wilson")
+    assert metrics.proportion_interval(np.int64(39), 40.0, method="wilson") == told
+    assert metrics.calibration_error(**two, bins=np.int64(4)) == metrics.calibration_error(**two, bins=4.0) == 0
+
+
+@pytest.mark.parametrize("name", [name for name in metrics.__all__ if name.islower()])
+def test_data_may_stand_in_order_and_settings_are_named(name):
+    kinds = {known.name: known.kind for known in inspect.signature(getattr(metrics, name)).parameters.values()}
+    data = "y_true y_score score_a score_b successes trials sensitivity specificity".split()
+    for parameter, kind in kinds.items():
+        named = inspect.Parameter.POSITIONAL_OR_KEYWORD if parameter in data else inspect.Parameter.KEYWORD_ONLY
+        assert kind is named, parameter

@@ -27,7 +27,7 @@ every = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 
 
 def test_there_is_one_for_each_occasion():
-    assert {"test", "publish", "release", "colab"} <= {path.stem for path in WORKFLOWS}
+    assert {"test", "publish", "release", "colab", "audit"} <= {path.stem for path in WORKFLOWS}
 
 
 @every

@@ -20,6 +20,7 @@ from deepcovid_lib.style import Drawing
 from deepcovid_lib.tables import TARGET
 
 CERTAIN = 1e-12
+ROUND_SHARES = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 DASHED = (0, (4, 2))
 PAPER = {"markerfacecolor": "none", "markeredgewidth": 1.4, "markersize": 6}
 
@@ -138,7 +139,9 @@ def learned(frame: pd.DataFrame, model: str) -> Drawing:
     axes.xaxis.set_major_locator(MaxNLocator(6))
     above = axes.secondary_xaxis("top")
     low, high = axes.get_xlim()
-    shares = [share for share in (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999) if low <= logit(share) <= high]
+    shares = [share for share in ROUND_SHARES if low <= logit(share) <= high]
+    if len(shares) > 1 and np.diff(logit(shares)).min() < 0.1 * (high - low):
+        shares = [share for share in ROUND_SHARES[1::2] if low <= logit(share) <= high]
     if len(shares) < 3:
         shares = [share for share in MaxNLocator(4).tick_values(expit(low), expit(high)) if low < logit(share) < high]
     above.set_ticks(logit(shares), [f"{share:g}" for share in shares])

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 import deepcovid_lib
+from deepcovid_lib import metrics, records, runs, stages
 
+ROOT = Path(__file__).parents[2]
 LIBRARY = Path(deepcovid_lib.__file__).parent
 SETTINGS = {"models": ["resnet18"], "split.covid": {"train": 3, "test": 3}, "split.normal": {"train": 4, "test": 4}}
 SETTINGS |= {"split.each_other": {"train": 1, "test": 1}, "recipe.epochs": 5}
@@ -88,6 +90,31 @@ def test_other_threads_give_the_same_numbers_within_a_tolerance(thrice):
     apart = np.abs(np.subtract(first["scores"], other["scores"])).max()
     print(f"largest difference of a score between 1 and 2 threads: {apart:.2g}")
     assert apart <= TOLERANCE
+
+
+@pytest.mark.slow_fault
+@pytest.mark.fault(
+    "determinism",
+    "the default edition run again, in another checkout and at another time",
+    done="every score, and every area under the curve, is the recorded one within 0.001",
+    lost="nothing",
+    rerun="make book",
+)
+def test_the_default_edition_gives_the_recorded_scores():
+    run = runs.reopen("phantom") if (ROOT / "results" / "phantom" / "run.yaml").is_file() else None
+    if run is None or not all((run.fit(model) / "scores.csv").is_file() for model in run.edition.models):
+        pytest.skip("the default edition was not run in this checkout: make book")
+    kept = records.scores("phantom")
+    for model, made in stages.all_scores(run).items():
+        own = records.opaque(made).reset_index(drop=True)
+        assert own["image_id"].tolist() == kept[model]["image_id"].tolist()
+        apart = np.abs(own["score"] - kept[model]["score"].to_numpy())
+        print(f"{model}: largest difference from the recorded score {apart.max():.2g}")
+        assert apart.max() <= 1e-3
+        areas = [
+            metrics.auc_interval(t["label"] == "covid", t["score"], method="delong").auc for t in (own, kept[model])
+        ]
+        assert abs(areas[0] - areas[1]) <= 1e-3
 
 
 GLOBAL = {
