@@ -5,7 +5,7 @@ UV := .venv/bin/uv
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env book test test-faults repository archive lock clean
+.PHONY: help env book test coverage test-faults repository archive lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ book: env  ## run EDITION (default phantom) up to _build/html/index.html
 
 test: env  ## the tests, quick faults included
 	@.venv/bin/python -m pytest -q -n 2
+
+coverage: env  ## branch coverage of the library under the tests, subprocesses and notebooks included
+	@.venv/bin/python -m pytest -q -n 2 --cov
 
 test-faults: env  ## all faults, the slow ones too: kills, full disks; RECORD=recorded/faults.json keeps the outcome
 	@.venv/bin/python -m pytest -q -n 2 tests/faults --faults $(if $(RECORD),--record-faults $(RECORD))

@@ -114,7 +114,7 @@ def _caption(known: dict) -> str:
 
 
 def images(known: dict, base: str) -> str:
-    """Return both variants of a figure as HTML.
+    """Return both variants of a figure as HTML, leading to the picture in full size.
 
     They stand in an element of their own, since the theme hides a caption that follows the variant not shown.
     """
@@ -124,7 +124,7 @@ def images(known: dict, base: str) -> str:
         f'width="{known["width"]}" height="{known["height"]}" loading="lazy">'
         for mode, suffix in (("light", ""), ("dark", "-dark"))
     )
-    return f"<div>{images}</div>"
+    return f'<div><a class="enlarge" href="{base}{known["slug"]}.png">{images}</a></div>'
 
 
 def _figure(known: dict, base: str) -> nodes.figure:

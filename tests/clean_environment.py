@@ -1,11 +1,11 @@
 """Every notebook on its own, in environments that hold nothing but the wheel: `python tests/clean_environment.py`.
 
 For each interpreter the wheel, its dependencies and a kernel are installed in an empty environment, in the versions of
-the lock. Each notebook then starts in an empty folder with an empty home and no checkout in sight, on the tiny edition;
-those that can start from recorded scores do so too, on the phantoms. It proves that a notebook needs nothing but the
-wheel, that it leaves its artefacts in the folder it was started in, that no Python code of its kernel opens a file
-elsewhere for writing, and that a replay makes no image, feature or head. Papermill and the kernel's client run in the
-environment that this file is started in.
+the lock; so is the sdist, in another one, where the command starts. Each notebook then starts in an empty folder with
+an empty home and no checkout in sight, on the tiny edition; those that can start from recorded scores do so too, on the
+phantoms. It proves that a notebook needs nothing but the wheel, that it leaves its artefacts in the folder it was
+started in, that no Python code of its kernel opens a file elsewhere for writing, and that a replay makes no image,
+feature or head. Papermill and the kernel's client run in the environment that this file is started in.
 """
 
 import argparse
@@ -90,6 +90,18 @@ def prepared(python, wheel, place):
     return version
 
 
+def installed_from_source(python, sdist, place):
+    """Install the sdist in an environment of its own and return the version that the command tells there."""
+    environment = place / "from-source"
+    held = place / "constraints.txt"
+    subprocess.run([UV, "venv", "-q", "--python", python, environment], check=True)
+    subprocess.run(
+        [UV, "pip", "install", "-q", "--python", environment / "bin" / "python", sdist, "-c", held], check=True
+    )
+    command = [environment / "bin" / "deepcovid", "--version"]
+    return subprocess.check_output(command, text=True, cwd=place, env=surroundings(place)).strip()
+
+
 def surroundings(place):
     """Return the variables of a new account that knows nothing of this one."""
     kept = ("PATH", "LANG", "LC_ALL", "SSL_CERT_FILE")
@@ -148,10 +160,12 @@ def strays(folder, place, writes):
     return wrong[:3] + [f"it left {name} in the temporary folder" for name in left]
 
 
-def proof(python, wheel, place):
+def proof(python, wheel, sdist, place):
     """Run everything on one interpreter; return its version and the rows (notebook, speed, seconds, fault)."""
     began = time.monotonic()
     version = prepared(python, wheel, place)
+    told = installed_from_source(python, sdist, place)
+    assert f"-{told}-" in wheel.name, f"the sdist's command calls itself {told}"
     rows = [("(installation)", "", time.monotonic() - began, "")]
     for speed, edition in (("retrain", "tiny"), ("replay", "phantom")):
         for notebook in NOTEBOOKS:
@@ -176,13 +190,13 @@ def main():
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="deepcovid-clean-") as scratch:
         scratch = Path(scratch).resolve()
-        subprocess.run([UV, "build", "-q", "--wheel", "--out-dir", scratch / "wheel", ROOT], check=True)
-        (wheel,) = (scratch / "wheel").glob("*.whl")
+        subprocess.run([UV, "build", "-q", "--out-dir", scratch / "built", ROOT], check=True)
+        (wheel,), (sdist,) = ((scratch / "built").glob(kind) for kind in ("*.whl", "*.tar.gz"))
         places = [scratch / str(number) for number in range(len(asked))]
         for place in places:
             place.mkdir()
         with ThreadPoolExecutor(len(asked)) as pool:
-            told = dict(pool.map(proof, asked, [wheel] * len(asked), places))
+            told = dict(pool.map(proof, asked, [wheel] * len(asked), [sdist] * len(asked), places))
     print(f"{'notebook':20}{'speed':10}" + "".join(f"{version:>10}" for version in told))
     for cells in zip(*told.values(), strict=True):
         times = ("FAILED" if fault else f"{seconds:.0f} s" for _, _, seconds, fault in cells)

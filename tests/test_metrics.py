@@ -320,6 +320,19 @@ def test_delong_with_a_single_positive_is_undefined():
     assert math.isnan(interval.low)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("y_true", [[1, 0, 0], [1, 1, 0]])
+def test_the_paired_test_with_a_single_image_of_a_class_is_undefined(y_true):
+    with undefined:
+        assert all(map(math.isnan, metrics.compare_aucs(y_true, [2, 1, 3], [1, 2, 3])))
+
+
+def test_the_warning_points_at_the_callers_line():
+    with undefined as told:
+        metrics.auc_interval([1, 1], [1, 2], method="delong")
+    assert told[0].filename == __file__
+
+
 def test_delongs_bounds_stay_within_the_unit_interval():
     assert metrics.auc_interval([1, 1, 0, 0], [4, 2, 3, 1], method="delong").high == 1.0
 
@@ -357,6 +370,14 @@ def test_named_patients_serve_as_well_as_numbered_ones():
     )
 
 
+def test_order_of_images_changes_nothing_for_patients_either():
+    y_true, y_score = random_images(16, positives=8, negatives=20)
+    patients = np.arange(28) // 2
+    order = np.random.default_rng(0).permutation(28)
+    told = metrics.auc_interval(y_true, y_score, method="bootstrap", groups=patients)
+    assert told == metrics.auc_interval(y_true[order], y_score[order], method="bootstrap", groups=patients[order])
+
+
 def test_the_seed_decides_the_bootstrap():
     images = random_images(11)
     first = metrics.auc_interval(*images, method="bootstrap", seed=5)
@@ -377,19 +398,20 @@ def test_a_tie_counts_one_half_in_a_replicate():
     assert metrics.auc_interval([1, 0], [0.5, 0.5], method="bootstrap") == (0.5, 0.5, 0.5)
 
 
-def test_the_bootstrap_makes_all_its_replicates_within_its_bound_of_memory(monkeypatch):
+@pytest.mark.parametrize(("bound", "rows"), [(100, [3, 3, 1]), (30, [1] * 7), (1, [1] * 7)])
+def test_the_bootstrap_makes_all_its_replicates_within_its_bound_of_memory(monkeypatch, bound, rows):
     drawn, asked = areas._drawn, []
     monkeypatch.setattr(areas, "_drawn", lambda codes, rows, rng: asked.append(rows) or drawn(codes, rows, rng))
-    monkeypatch.setattr(areas, "WEIGHTS_AT_ONCE", 100)
+    monkeypatch.setattr(areas, "WEIGHTS_AT_ONCE", bound)
     metrics.auc_interval(*random_images(15, positives=10, negatives=20), method="bootstrap", replicates=7)
-    assert asked[::2] == asked[1::2] == [3, 3, 1]
+    assert asked[::2] == asked[1::2] == rows
 
 
 def quickest(call):
     def seconds():
-        started = time.perf_counter()
+        started = time.process_time()
         call()
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     return min(seconds() for _ in range(3))
 
@@ -473,7 +495,7 @@ def test_no_image_has_no_mean():
         ([1, 0], [0.5], "2 labels but 1 scores"),
         ([1, 0], [0.5, 0.5, 0.5], "2 labels but 3 scores"),
         ([1, 2], [0.5, 0.5], "it holds 2"),
-        ([0, 2], [0.5, 0.5], "it holds 2"),
+        ([0, 2, 3], [0.5, 0.5, 0.5], "it holds 2"),
         ([1, math.nan], [0.5, 0.5], "y_true holds NaN at position 1"),
         ([1, 0], [0.5, math.nan], "scores holds NaN at position 1"),
         (["covid", "non_covid"], [0.5, 0.5], "y_true must hold numbers"),
@@ -510,11 +532,13 @@ two = {"y_true": [1, 0], "y_score": [0.5, 0.5]}
         (lambda: metrics.proportion_interval(1.5, 4, method="wald"), "1.5 of 4"),
         (lambda: metrics.proportion_interval(1, 4.5, method="wald"), "1 of 4.5"),
         (lambda: metrics.proportion_interval(1, 4, method="wlad"), "wlad"),
+        (lambda: metrics.proportion_interval(1, 4, method="wald", confidence=-0.5), "confidence"),
         (lambda: metrics.proportion_interval(1, 4, method="wald", confidence=0), "confidence"),
         (lambda: metrics.proportion_interval(1, 4, method="wald", confidence=1), "confidence"),
         (lambda: metrics.auc_interval(**two, method="jackknife"), "jackknife"),
         (lambda: metrics.auc_interval(**two, method="delong", groups=[1, 2]), "bootstrap"),
         (lambda: metrics.auc_interval(**two, method="bootstrap", groups=[1]), "2 labels but 1 groups"),
+        (lambda: metrics.auc_interval(**two, method="bootstrap", groups=[1, 2, 3]), "2 labels but 3 groups"),
         (lambda: metrics.auc_interval(**two, method="bootstrap", groups=["a", None]), "no value at position 1"),
         (lambda: metrics.auc_interval(**two, method="bootstrap", replicates=0), "replicates"),
         (lambda: metrics.calibration_error(**two, bins=0), "bins"),

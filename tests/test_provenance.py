@@ -45,10 +45,12 @@ def test_a_loop_gives_a_pattern_and_its_variable_what_it_runs_over(tmp_path):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
 def test_every_artefact_of_every_notebook_stands_on_a_documented_function(path):
+    library = (ROOT / "book" / "library.md").read_text(encoding="utf-8")
     for origin in provenance.origins(path):
         assert origin.functions, origin.slug
         for function in origin.functions:
-            assert provenance.documented(function).startswith("deepcovid_lib.")
+            module = provenance.documented(function).rpartition(".")[0]
+            assert f".. automodule:: {module}\n" in library, function
 
 
 def test_a_test_calls_what_it_names_itself_or_through_its_files_own_helpers(tmp_path):
