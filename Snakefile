@@ -34,6 +34,10 @@ def tables(*slugs):
     return [f"{OUT}/tables/{slug}.{kind}" for slug in slugs for kind in ("csv", "json")]
 
 
+def values(*names):
+    return [f"{OUT}/values/{name}.json" for name in names]
+
+
 def notebook(name):
     return f"notebooks/{name}.ipynb"
 
@@ -52,7 +56,6 @@ CURATION = library(
 ) + [str(path) for path in sorted((RUN.root / "deepcovid_lib/phantoms").glob("*.py"))]
 LOOKS = library("style", "figures/__init__", "figures/films", "figures/counts", "figures/distributions", "figures/comparison", "figures/verdicts", "artefacts", "paper") + ["deepcovid_lib/paper.yaml"]
 WHAT_COUNTS = ("positives", "negatives", "split", "seed", "folders", "options")
-CURATED = asked(*WHAT_COUNTS)
 
 wildcard_constraints:
     model="|".join(MODELS),
@@ -64,9 +67,9 @@ rule book:
         [executed(f"finetune-{model}") for model in MODELS],
         sorted(str(path) for path in Path("book").rglob("*") if path.is_file()),
         "index.md", "_toc.yml", "_config.yml", "CITATION.cff", "CHANGELOG.md",
-        SCORES, sorted(str(path) for path in Path("tests").glob("test_*.py")),
-        library("site", "staging", "pages", "imprints", "papermap", "provenance", "explorer", "faults", "citations", "address", "runner"),
-        sorted(str(path) for path in Path("recorded").glob("faults.json")),
+        SCORES,
+        sorted(str(path) for folder in ("tests", "deepcovid_lib") for path in Path(folder).rglob("*.py")),
+        sorted(str(path) for path in Path("recorded").glob("*.*")),
     output:
         f"{OUT}/book-{AUDIENCE}.txt",
     params:
@@ -78,14 +81,14 @@ rule book:
 
 rule dataset:
     input:
-        notebook("dataset"), CURATION, LOOKS,
+        notebook("dataset"), CURATION, LOOKS, library("tables", "stages"),
     output:
         f"{OUT}/manifest.csv", f"{OUT}/funnel.csv",
         tables("tab-dataset", "tab-funnel"), figures("fig-marked-areas", "fig-samples"),
-        executed("dataset"),
+        executed("dataset"), values("dataset"),
     params:
         name="dataset",
-        asked=CURATED,
+        asked=asked(*WHAT_COUNTS, "copies", "preset", "tests_paper"),
     threads: workflow.cores
     resources: mem_mb=3000, runtime=60
     shell: RUNNER
@@ -96,7 +99,7 @@ rule architectures:
         notebook("architectures"), library("backbones", "diagrams", "style", "artefacts"),
     output:
         figures("fig-architecture-resnet18", "fig-architecture-squeezenet", "fig-architecture-densenet121"),
-        tables("tab-architectures"), executed("architectures"),
+        tables("tab-architectures"), executed("architectures"), values("architectures"),
     params:
         name="architectures",
         asked=asked("models"),
@@ -108,7 +111,7 @@ rule augmentation:
     input:
         notebook("augmentation"), f"{OUT}/manifest.csv", library("images"), LOOKS,
     output:
-        figures("fig-augmentation"), executed("augmentation"),
+        figures("fig-augmentation"), executed("augmentation"), values("augmentation"),
     params:
         name="augmentation",
         asked=asked("copies", "seed", "preset"),
@@ -130,10 +133,10 @@ rule extract:
 
 rule finetune:
     input:
-        notebook("finetune"), f"{OUT}/manifest.csv", f"{OUT}/features/{{model}}.csv", library("finetune", "heads", "scaling", "stages"), LOOKS,
+        notebook("finetune"), f"{OUT}/manifest.csv", f"{OUT}/features/{{model}}.csv", library("finetune", "fits", "heads", "scaling", "stages"), LOOKS,
     output:
         f"{FIT}/head.safetensors", f"{FIT}/history.csv", f"{FIT}/scores.csv",
-        figures("fig-training-{model}", "fig-learned-{model}"), executed("finetune-{model}"),
+        figures("fig-training-{model}", "fig-learned-{model}"), executed("finetune-{model}"), values("finetune-{model}"),
     params:
         name="finetune",
         asked=asked("recipe", "seed"),
@@ -145,7 +148,7 @@ rule scores:
     input:
         notebook("scores"), SCORES, LOOKS, library("areas", "checks", "metrics", "stages"),
     output:
-        figures(*per_model("fig-scores")), executed("scores"),
+        figures(*per_model("fig-scores")), executed("scores"), values("scores"),
     params:
         name="scores",
         asked=asked("models"),
@@ -169,7 +172,7 @@ rule reliability:
     input:
         notebook("reliability"), SCORES, LOOKS, library("areas", "checks", "metrics", "tables", "stages"),
     output:
-        tables("tab-reliability"), figures("fig-intervals"), executed("reliability"),
+        tables("tab-reliability"), figures("fig-intervals"), executed("reliability"), values("reliability"),
     params:
         name="reliability",
         asked=asked("models", "tests_paper"),
@@ -181,7 +184,7 @@ rule roc_and_confusion:
     input:
         notebook("roc-and-confusion"), SCORES, LOOKS, library("areas", "checks", "metrics", "tables", "stages"),
     output:
-        tables("tab-auc", "tab-confusion"), figures("fig-roc", *per_model("fig-confusion")), executed("roc-and-confusion"),
+        tables("tab-auc", "tab-confusion"), figures("fig-roc", *per_model("fig-confusion")), executed("roc-and-confusion"), values("roc-and-confusion"),
     params:
         name="roc-and-confusion",
         asked=asked("models", "tests_paper"),
@@ -194,7 +197,7 @@ rule paper_versus_run:
         notebook("paper-versus-run"), f"{OUT}/manifest.csv", f"{OUT}/funnel.csv", SCORES, LOOKS,
         library("areas", "checks", "metrics", "tables", "counterparts", "verdicts", "stages"),
     output:
-        tables("tab-paper-versus-run"), figures("fig-paper-versus-run"), executed("paper-versus-run"),
+        tables("tab-paper-versus-run"), figures("fig-paper-versus-run"), executed("paper-versus-run"), values("paper-versus-run"),
     params:
         name="paper-versus-run",
         asked=asked("models", "tests_paper", "recipe", "preset", "copies", "split", "weights"),
@@ -206,7 +209,7 @@ rule recorded:
     input:
         notebook("recorded"), sorted(str(path) for path in Path("recorded").rglob("*") if path.is_file()), LOOKS, library("areas", "checks", "metrics", "tables", "stages"),
     output:
-        executed("recorded"),
+        executed("recorded"), values("recorded"),
     params:
         name="recorded",
     resources: mem_mb=1500, runtime=20

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from deepcovid_lib import __version__, manifest, records, runs
+from deepcovid_lib import __version__, fits, manifest, records, runs
 from deepcovid_lib.files import replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
@@ -50,6 +50,13 @@ def book(run: Run, folder: Path) -> Path:
             f"run '{run.name}' has no public book",
             remedy=f"build it with: deepcovid reproduce --run {run.name} --audience public",
         )
+    newer = [path for path in run.folder.glob("*s/*.json") if path.stat().st_mtime > stamp.stat().st_mtime]
+    if newer:
+        raise Problem(
+            f"is newer than the public book of run '{run.name}'",
+            file=newer[0].relative_to(run.root),
+            remedy=f"build it again: deepcovid reproduce --run {run.name} --audience public",
+        )
     for slug in _withheld(run):
         for film in sorted(made.rglob(f"{slug}*")):
             if film.stem in (slug, f"{slug}-dark") and film.suffix != ".html":
@@ -80,6 +87,7 @@ def results(run: Run, folder: Path) -> Path:
         for model in run.edition.models:
             scores = run.fit(model) / "scores.csv"
             if scores.is_file():
+                fits.check(scores.parent)
                 write_csv(records.opaque(manifest.read_scores(scores)), base / "scores" / f"{model}.csv")
         target = folder / f"{stem(run)}-results.zip"
         _pack(base, target)

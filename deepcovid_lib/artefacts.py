@@ -8,16 +8,19 @@ book replaces the display by the numbered, captioned, downloadable thing (see `s
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
 
 from deepcovid_lib import paper, records, style
-from deepcovid_lib.files import replacing, write_csv, write_json
+from deepcovid_lib.files import replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.runs import Run
 from deepcovid_lib.style import Drawing
@@ -26,13 +29,13 @@ SCREEN_DPI = 200
 
 
 class Shown:
-    """A published figure or table as a notebook displays it; the slug travels with the output."""
+    """A published figure or table as a notebook displays it; slug and digest travel with the output."""
 
-    def __init__(self, slug: str, data: dict[str, str]):
-        self.slug, self.data = slug, data
+    def __init__(self, slug: str, data: dict[str, str], digest: str):
+        self.slug, self.data, self.digest = slug, data, digest
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        return self.data, {"deepcovid": {"slug": self.slug}}
+        return self.data, {"deepcovid": {"slug": self.slug, "sha256": self.digest}}
 
 
 def figure(
@@ -83,7 +86,8 @@ def figure(
                 "recorded": recorded,
             }
     write_json(record, folder / f"{slug}.json")
-    return Shown(slug, {"image/png": base64.b64encode(preview.getvalue()).decode(), "text/plain": drawing.alt})
+    shown = {"image/png": base64.b64encode(preview.getvalue()).decode(), "text/plain": drawing.alt}
+    return Shown(slug, shown, digest(run, slug))
 
 
 def table(
@@ -131,11 +135,12 @@ def table(
         folder / f"{slug}.json",
     )
     shown = pd.DataFrame(cells, columns=titles)
-    return Shown(slug, {"text/html": shown.to_html(index=False), "text/plain": shown.to_string(index=False)})
+    data = {"text/html": shown.to_html(index=False), "text/plain": shown.to_string(index=False)}
+    return Shown(slug, data, digest(run, slug))
 
 
 def values(run: Run, notebook: str, numbers: dict[str, Any]) -> dict[str, str]:
-    """Keep the values that the book's sentences quote, as text, under their keys.
+    """Keep the values that the book's sentences quote, as text, under their keys; in Jupyter, note their digest.
 
     Parameters
     ----------
@@ -145,8 +150,54 @@ def values(run: Run, notebook: str, numbers: dict[str, Any]) -> dict[str, str]:
         Key to value; numbers are formatted by the caller, e.g. ``f"{auc:.3f}"``.
     """
     texts = {key: str(value) for key, value in numbers.items()}
-    write_json(texts, run.folder / "values" / f"{notebook}.json")
+    path = run.folder / "values" / f"{notebook}.json"
+    write_json(texts, path)
+    if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
+        from IPython.display import publish_display_data
+
+        told = {"values": notebook, "sha256": sha256(path)}
+        publish_display_data({"text/plain": f"{len(texts)} values kept"}, {"deepcovid": told})
     return texts
+
+
+def files(run: Run, slug: str) -> list[Path]:
+    """Return the files of a figure or table, its record among them; empty where the run does not hold it."""
+    folder = run.folder / ("tables" if slug.startswith("tab-") else "figures")
+    found = [path for path in folder.glob(f"{slug}*") if path.stem in (slug, f"{slug}-dark")]
+    return sorted(found) if (folder / f"{slug}.json").is_file() else []
+
+
+def digest(run: Run, slug: str) -> str:
+    """Return one SHA-256 over all files of a figure or table."""
+    told = "".join(f"{path.name} {sha256(path)}\n" for path in files(run, slug))
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def check(run: Run, told: dict[str, str], *, file: str) -> None:
+    """Refuse an artefact or values that changed since their notebook published them.
+
+    Parameters
+    ----------
+    told : dict
+        What an output of the executed notebook says: ``slug`` or ``values``, and ``sha256``.
+    file : str
+        The notebook's name, for the message.
+
+    Raises
+    ------
+    Problem
+        Naming what is missing or was changed.
+    """
+    again = f"delete results/{run.name}/notebooks/{file} and run deepcovid reproduce again"
+    if "values" in told:
+        path = run.folder / "values" / f"{told['values']}.json"
+        what, there, now = f"values '{told['values']}'", path.is_file(), path.is_file() and sha256(path)
+    else:
+        what, there, now = f"'{told['slug']}'", bool(files(run, told["slug"])), digest(run, told["slug"])
+    if not there:
+        raise Problem(f"shows {what}, which the run does not hold", file=file, remedy=again)
+    if now != told.get("sha256"):
+        raise Problem(f"shows {what}, changed since it was made", file=file, remedy=again)
 
 
 def quoted(folder) -> dict[str, str]:

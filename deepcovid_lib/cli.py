@@ -172,6 +172,7 @@ def _book(asked: argparse.Namespace) -> None:
     with replacing(run.folder / f"book-{asked.audience}.txt") as temporary:
         temporary.write_text(f"{made.relative_to(run.root)}\n", encoding="utf-8")
     print(f"deepcovid: done book {runs.facts_of(run)['book']['seconds']}", file=sys.stderr)
+    print(f"built in {made}; reproduce puts it at _build/html")
 
 
 def _predict(asked: argparse.Namespace) -> int:

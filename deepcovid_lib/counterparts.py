@@ -83,6 +83,8 @@ def by_finding(
         return found | dict.fromkeys((healthy, other), absent("not every test image has a finding"))
     normal = int((negatives["group"] == "normal").sum())
     found[healthy] = _count(normal, normal == told[healthy], comparable)
+    if (negatives["finding"] == "other").any():
+        return found | {other: absent("the recorded scores do not tell other findings apart")}
     sizes = negatives.loc[negatives["group"] == "other_disease", "finding"].value_counts()
     if sizes.nunique() == 1:
         size = int(sizes.iloc[0])

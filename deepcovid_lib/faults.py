@@ -40,7 +40,9 @@ def page(report: Mapping[str, Any]) -> str:
     known = report["faults"]
     tried, failed = sum(fault["inputs"] for fault in known), [fault for fault in known if fault["failed"]]
     skipped = sum(fault["skipped"] for fault in known)
-    verdict = f"**{len(failed)} did not hold**" if failed else "All of them held"
+    idle = [fault for fault in known if not fault["passed"] and not fault["failed"]]
+    verdict = f"**{len(failed)} did not hold**" if failed else "All that were run held"
+    verdict += f"; {len(idle)} kinds were not run" if idle else ""
     lines = [
         "# What can go wrong?",
         "",

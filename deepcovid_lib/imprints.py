@@ -7,7 +7,7 @@ from typing import Any
 
 import nbformat
 
-from deepcovid_lib import citations, paper, provenance, records, runs, style
+from deepcovid_lib import citations, paper, papermap, provenance, records, runs, style
 from deepcovid_lib.files import read_json, sha256
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.provenance import Case, Origin
@@ -41,28 +41,25 @@ def gather(
     Raises
     ------
     Problem
-        For an artefact that the run does not hold, or that no cell of its page's notebook makes.
+        For an artefact that no cell of its page's notebook makes, or scores newer than the page that shows them.
     """
     found: dict[str, dict[str, Any]] = {}
     known = published(run)
     shown = {page: _slugs(run.folder / f"{page}.ipynb") for page in pages if page.startswith("notebooks/")}
-    inputs, tested = _inputs(run), frozenset().union(*(case.functions for case in tests))
+    inputs = _inputs(run)
+    newest = max((path.stat().st_mtime for path in run.folder.glob("fits/*/*/*/scores.csv")), default=0)
     for page, slugs in shown.items():
         origins = provenance.origins(run.folder / f"{page}.ipynb")
         for slug in slugs:
-            if slug not in known:
-                raise Problem(
-                    f"shows '{slug}', which the run does not hold",
-                    file=f"{page}.ipynb",
-                    remedy="run deepcovid reproduce again",
-                )
             origin = _origin(slug, origins, page)
+            if "stages.all_scores" in origin.functions and (run.folder / f"{page}.ipynb").stat().st_mtime < newest:
+                raise Problem("is older than the scores", file=f"{page}.ipynb", remedy="run deepcovid reproduce again")
             found[slug] = {
                 "page": page,
                 "cell": origin.cell,
                 "hidden": slug in hidden,
                 "functions": list(origin.functions),
-                "tested": [function for function in origin.functions if function in tested],
+                "tested": [function for function in origin.functions if papermap.ranked(function, tests)],
                 "about": _about(run, known[slug], page.removeprefix("notebooks/"), origin, inputs),
                 "bibtex": _bibtex(run, known[slug], page.removeprefix("notebooks/"), home),
             }
@@ -165,9 +162,11 @@ def _when(started: str) -> str:
 
 
 def _bibtex(run: Run, record: dict[str, Any], stage: str, home: str) -> str:
-    slug, commit = record["slug"], runs.facts_of(run).get(stage, {}).get("commit") or ""
+    slug, recorded = record["slug"], record.get("recorded", "")
+    facts = _of_recorded(recorded) if recorded else runs.facts_of(run).get(stage, {})
+    commit = facts.get("commit") or ""
     url = f"{home.rstrip('/')}/at/{slug}.html" if home else ""
     entry = citations.of_artefact(
-        slug, record["caption"], record["number"], run=run.name, commit=commit, url=url, root=run.root
+        slug, record["caption"], record["number"], run=recorded or run.name, commit=commit, url=url, root=run.root
     )
     return citations.bibtex(entry)

@@ -16,13 +16,11 @@ from docutils import nodes
 from docutils.parsers.rst import Directive, directives
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
-from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
 from deepcovid_lib import artefacts, citations, paper, papermap, provenance
 from deepcovid_lib.files import read_json
 
-LOGGER = logging.getLogger(__name__)
 FORMATS = {"figure": ("svg", "png", "pdf", "csv"), "table": ("csv",)}
 SORTABLE = ("tab-paper-versus-run",)
 
@@ -90,9 +88,9 @@ class Citation(Directive):
     def run(self) -> list[nodes.Node]:
         which, form = self.arguments
         known = citations.entries(Path(self.state.document.settings.env.srcdir))
-        if which not in known or form not in ("bibtex", "ris"):
+        if which not in known or form not in citations.FORMS:
             raise self.error(f"no citation '{which} {form}'; there are {', '.join(known)}, as bibtex or ris")
-        text = getattr(citations, form)(known[which])
+        text = citations.FORMS[form](known[which])
         block = nodes.literal_block(text, text, classes=["citation"])
         block["language"] = "text"
         return [block]
@@ -103,6 +101,8 @@ class Value(SphinxRole):
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         known = artefacts.quoted(Path(self.config.deepcovid_results))
+        if self.config.deepcovid_values:
+            known |= read_json(self.config.deepcovid_values)
         if self.text not in known:
             message = self.inliner.reporter.error(f"the run holds no value '{self.text}'", line=self.lineno)
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
@@ -270,6 +270,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("deepcovid_banner", "", "html")
     app.add_config_value("deepcovid_imprints", "", "env")
     app.add_config_value("deepcovid_explorer", "", "env")
+    app.add_config_value("deepcovid_values", "", "env")
     app.add_directive("artefact", Artefact)
     app.add_directive("explorer", Explorer)
     app.add_directive("citation", Citation)

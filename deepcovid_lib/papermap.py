@@ -115,10 +115,11 @@ def section(function: str) -> str:
 
 
 def ranked(function: str, tests: list[Case]) -> list[Case]:
-    """Return the tests that call a function: those that name it first, then those that call the fewest others."""
-    name = function.rpartition(".")[2]
-    own = [case for case in tests if function in case.functions]
-    return sorted(own, key=lambda case: (name not in case.name, len(case.functions)))
+    """Return the tests that call a function: its module's own first, those that name it before others."""
+    names = {function, provenance.documented(function).removeprefix("deepcovid_lib.")}
+    module, name = function.split(".")
+    own = [case for case in tests if names & case.functions]
+    return sorted(own, key=lambda case: (not case.file.endswith(f"test_{module}.py"), name not in case.name))
 
 
 def _row(element: Any, imprints: Mapping, equations: Mapping[str, str], tests: list[Case]) -> tuple[str, ...]:

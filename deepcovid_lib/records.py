@@ -11,8 +11,8 @@ import pandas as pd
 import yaml
 
 from deepcovid_lib import manifest, runs
-from deepcovid_lib.files import replacing, sha256, write_csv, write_json
-from deepcovid_lib.problems import Misuse
+from deepcovid_lib.files import read_json, replacing, sha256, write_csv, write_json
+from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
 
 ASIDE = ("title", "about", "folders", "models", "tests_paper", "publish_films")  # these bear on no score
@@ -33,8 +33,15 @@ def told(name: str) -> dict[str, Any]:
 
 def scores(name: str) -> dict[str, pd.DataFrame]:
     """Return the recorded scores of a run by model, in its order; images and patients carry opaque names."""
-    models = told(name)["asked"]["models"]
-    return {model: manifest.read_scores(_of(name) / "scores" / f"{model}.csv") for model in models}
+    kept = _of(name) / "inputs.json"
+    digests = read_json(kept)["models"] if kept.is_file() else {}
+    found = {}
+    for model in told(name)["asked"]["models"]:
+        path = _of(name) / "scores" / f"{model}.csv"
+        if model in digests and digests[model]["scores"] != sha256(path):
+            raise Problem("was changed since it was recorded", file=path, remedy="restore it, or record the run again")
+        found[model] = manifest.read_scores(path)
+    return found
 
 
 def history(name: str, model: str) -> pd.DataFrame:
@@ -229,7 +236,6 @@ def numbered(names: pd.Series, letter: str) -> pd.Series:
 def _of(name: str) -> Path:
     path = folder() / name
     if not path.is_dir():
-        raise Misuse(
-            f"no recorded run '{name}'", remedy=f"there are {', '.join(sorted(p.name for p in folder().iterdir()))}"
-        )
+        there = ", ".join(sorted(known.name for known in folder().iterdir() if known.is_dir()))
+        raise Misuse(f"no recorded run '{name}'", remedy=f"there are {there}")
     return path

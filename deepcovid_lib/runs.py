@@ -179,7 +179,14 @@ def reopen(name: str) -> Run:
     if not path.is_file():
         raise Misuse(f"no run '{name}'", remedy="start it with: deepcovid reproduce --edition E --run NAME")
     before = _read(path)
-    return resolve(before["edition"], name=name, settings=before["settings"], speed=before.get("speed", "retrain"))
+    run = resolve(before["edition"], name=name, settings=before["settings"], speed=before.get("speed", "retrain"))
+    if before["asked"] != run.edition.model_dump(mode="json"):
+        raise Problem(
+            f"edition '{run.edition_name}' was changed since this run was begun",
+            file=_shown(path, run.root),
+            remedy=f"bring it up to date: deepcovid reproduce --edition {run.edition_name} --run {name}",
+        )
+    return run
 
 
 @contextmanager

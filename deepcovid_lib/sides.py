@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import yaml
 
-from deepcovid_lib import manifest, records, runs, style
+from deepcovid_lib import fits, manifest, records, runs, style
 from deepcovid_lib.problems import Misuse, Problem
 
 NEEDED = {"models": list, "recipe": dict, "seed": int}
@@ -71,6 +71,8 @@ def read(argument: str) -> Side:
         if kept.is_file():
             scores[model] = manifest.read_scores(kept)
         elif fit.is_file():
+            if (fit.parent / "head.safetensors").is_file():
+                fits.check(fit.parent)
             scores[model] = records.opaque(manifest.read_scores(fit))
     scores = {model: frame.sort_values("image_id", ignore_index=True) for model, frame in scores.items()}
     label = f"{folder.parent.name}/{folder.name}"

@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from filelock import FileLock
-from safetensors import SafetensorError, safe_open
 
-from deepcovid_lib import curation, images, records, tables
+from deepcovid_lib import curation, fits, images, records, tables
 from deepcovid_lib import manifest as manifests
 from deepcovid_lib.files import sha256, write_csv
 from deepcovid_lib.problems import Misuse, Problem
@@ -83,6 +82,8 @@ def plan(run: Run) -> pd.DataFrame:
     Leaves `funnel.csv` and `tables/tab-dataset.csv`, and returns the planned rows: what a run would choose if every
     image were at hand.
     """
+    if run.manifest.is_file():
+        raise Misuse(f"run '{run.name}' has its manifest already", remedy="plan under another name: --run NAME")
     found = candidates(run)
     if run.edition.split == "released":
         raise Misuse("the released archive has no label file to plan from", remedy="curate it from its files")
@@ -123,11 +124,6 @@ def rejected(run: Run) -> pd.DataFrame:
     """Return the files that the curation had to leave out, with the reason."""
     manifest(run)
     return pd.read_csv(run.folder / "rejected.csv")
-
-
-def film_policy(run: Run) -> str:
-    """Say, for `artefacts.figure`, whether a picture of the run's films shows patients."""
-    return "none" if run.edition.publish_films else "shown"
 
 
 def sample_films(run: Run) -> tuple[list[list[tuple[np.ndarray, str]]], list[str]]:
@@ -180,10 +176,17 @@ def marked_films(run: Run) -> tuple[list[np.ndarray], list[np.ndarray], list[str
     return [item[0] for item in found], [item[1] for item in found], [item[2] for item in found]
 
 
+def tests_performance(run: Run) -> bool:
+    """Say whether this run's scores test the paper's: its edition may, and its images are as many as Table I's."""
+    return run.tests("performance") and bool((counts(run)["run"] == counts(run)["paper"]).all())
+
+
 def trust(run: Run) -> str:
     """Say in one sentence whether the run tests the paper's results."""
-    if run.tests("performance"):
+    if tests_performance(run):
         return "Images and weights are the paper's kind, so the printed values are tested here."
+    if run.tests("performance"):
+        return "Not as a test of the paper: its images are not as many as the paper's Table I counts."
     untrained = " and untrained networks" if run.edition.weights == "random" else ""
     return (
         f"Not as a test of the paper: this run uses other images{untrained}, so its numbers neither confirm nor "
@@ -217,7 +220,7 @@ def fit(run: Run, model: str) -> Path:
     with _alone(run, f"fit-{model}"):
         rows = manifest(run)
         if all((folder / name).is_file() for name in ("head.safetensors", "history.csv", "scores.csv")):
-            _refuse_other_inputs(run, folder)
+            _refuse_other_inputs(run, model)
             return folder
         from deepcovid_lib import backbones, features, finetune, heads, scaling
 
@@ -247,19 +250,10 @@ def fit(run: Run, model: str) -> Path:
         )
         manifests.check_scores(scored)
         write_csv(scored, folder / "scores.csv")
-        metadata = {
-            "backbone": model,
-            "weights": run.edition.weights,
-            "weights_id": loaded.weights_id,
-            "seed": run.edition.seed,
-            "preset": preset(run).key,
-            "recipe": run.edition.recipe.model_dump(mode="json"),
-            "manifest": sha256(run.manifest),
-            "scores": sha256(folder / "scores.csv"),
-            "run": run.name,
-        }
+        write_csv(fitted.history, folder / "history.csv")
+        given = {name: sha256(folder / f"{name}.csv") for name in fits.GIVEN}
+        metadata = {**_meant(run, model), **given, "weights_id": loaded.weights_id, "run": run.name}
         heads.save(folder / "head.safetensors", head, metadata)
-        write_csv(fitted.history, folder / "history.csv")  # the last: where it lies, the fit is whole
     return folder
 
 
@@ -327,30 +321,32 @@ def _phantoms(run: Run, options: dict) -> Candidates:
     return phantom.candidates(run.cache / "phantoms" / key, **asked)
 
 
-def _refuse_other_inputs(run: Run, folder: Path) -> None:
-    """Raise if a fit's head was trained on another manifest, or gave other scores, than those that are there."""
-    path = folder / "head.safetensors"
+def _meant(run: Run, model: str) -> dict[str, object]:
+    """What a head of this run must say of itself."""
+    return {
+        "backbone": model,
+        "weights": run.edition.weights,
+        "seed": run.edition.seed,
+        "copies": run.edition.copies,
+        "preset": preset(run).key,
+        "recipe": run.edition.recipe.model_dump(mode="json"),
+        "manifest": sha256(run.manifest),
+    }
+
+
+def _refuse_other_inputs(run: Run, model: str) -> None:
+    """Raise if a fit is another model's or was asked for otherwise, or its files were changed since."""
+    folder = run.fit(model)
+    known, path = fits.told(folder), _relative(folder / "head.safetensors", run.root)
     again = f"delete {_relative(folder, run.root)} to train again"
-    try:
-        with safe_open(path, framework="numpy") as stream:
-            known = json.loads(stream.metadata()["head"])
-            digests = {"manifest": known["manifest"], "scores": known["scores"]}
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as fault:
-        raise Problem(
-            "is not a head of a run, or is damaged", file=_relative(path, run.root), remedy=f"restore it, or {again}"
-        ) from fault
-    if digests["manifest"] != sha256(run.manifest):
-        raise Problem(
-            f"was trained on another manifest than {_relative(run.manifest, run.root)}",
-            file=_relative(path, run.root),
-            remedy=f"restore the manifest, or {again}",
-        )
-    if digests["scores"] != sha256(folder / "scores.csv"):
-        raise Problem(
-            "were changed since the head gave them",
-            file=_relative(folder / "scores.csv", run.root),
-            remedy=f"restore them, or {again}",
-        )
+    meant = _meant(run, model)
+    if known["manifest"] != meant["manifest"]:
+        other = f"was trained on another manifest than {_relative(run.manifest, run.root)}"
+        raise Problem(other, file=path, remedy=f"restore the manifest, or {again}")
+    differing = [f"{key} is {known.get(key)}, not {value}" for key, value in meant.items() if known.get(key) != value]
+    if differing:
+        raise Problem(f"is not this run's: {'; '.join(differing)}", file=path, remedy=again)
+    fits.check(folder)
 
 
 def _known(run: Run, model: str) -> None:

@@ -13,10 +13,13 @@ import yaml
 
 from deepcovid_lib import (
     address,
+    artefacts,
     citations,
     explorer,
     faults,
     imprints,
+    licences,
+    mutants,
     papermap,
     provenance,
     records,
@@ -90,7 +93,6 @@ def stage(run: Run, target: Path, *, audience: Audience) -> None:
     for name in files:
         if not name.startswith("notebooks/") and not (target / f"{name}.md").is_file():
             raise Problem(f"the page {name}.md is in the table of contents but not there", file="_toc.yml")
-    _stage_files(run, target / "publish" / "files", films=films)
     _stage_config(run, target, films=films)
 
 
@@ -108,6 +110,9 @@ def _refuse_undeclared(run: Run, files: list[str]) -> None:
 def _stage_written(run: Run, target: Path, files: list[str], *, films: bool) -> None:
     """Write what is made from the code and the run: imprints, permalinks, the paper map, the tests, the explorer."""
     tests = provenance.cases(run.root / "tests")
+    absent = [model for model in run.edition.models if not (run.fit(model) / "scores.csv").is_file()]
+    if absent and run.speed == "retrain":
+        raise Problem(f"run '{run.name}' has no scores of {absent[0]}", remedy="run deepcovid reproduce again")
     known = imprints.published(run)
     hidden = frozenset(slug for slug, record in known.items() if record.get("films") and not films)
     gathered = imprints.gather(run, files, tests, hidden=hidden, home=address.home(run.root))
@@ -116,6 +121,13 @@ def _stage_written(run: Run, target: Path, files: list[str], *, films: bool) -> 
     for alias, slug in imprints.aliases(list(gathered)).items():
         place = f"../{gathered[slug]['page']}.html#{slug}"
         (target / "publish" / "at" / f"{alias}.html").write_text(PERMALINK.format(place=place, slug=slug), "utf-8")
+    for slug in gathered.keys() - hidden:
+        for path in artefacts.files(run, slug):
+            if path.suffix != ".json":
+                (target / "publish" / "files").mkdir(exist_ok=True)
+                shutil.copy(path, target / "publish" / "files" / path.name)
+    of_run = {"run-name": run.name, "run-title": run.edition.title, "run-about": run.edition.about}
+    write_json({**of_run, "trust": stages.trust(run)}, target / "values.json")
     equations: dict[str, str] = {}
     for name in files:
         page = target / f"{name}.ipynb"
@@ -125,9 +137,11 @@ def _stage_written(run: Run, target: Path, files: list[str], *, films: bool) -> 
             equations |= dict.fromkeys(papermap.equation_labels(markdown), name)
     (target / "book" / "paper-map.md").write_text(papermap.paper_map(gathered, equations, tests), "utf-8")
     (target / "book" / "tests.md").write_text(papermap.page_of_tests(gathered, tests), "utf-8")
-    report = records.folder() / "faults.json"
+    report, changed = (records.folder() / f"{name}.json" for name in ("faults", "mutation"))
     planted = faults.page(read_json(report) if report.is_file() else {})
+    planted += mutants.section(read_json(changed) if changed.is_file() else {})
     (target / "book" / "faults.md").write_text(planted, "utf-8")
+    (target / "book" / "licences.md").write_text(licences.page(licences.read()), "utf-8")
     fallback = images(known["fig-roc"], "../files/")
     (target / "explorer.html").write_text(
         explorer.html(stages.all_scores(run), run=run.name, fallback=fallback), "utf-8"
@@ -143,7 +157,8 @@ def _speeds(run: Run, page: str, notebook: nbformat.NotebookNode) -> str:
     if not replayable:
         told = f"{_duration(facts['seconds'])}" if "seconds" in facts else ""
     else:
-        replay, retrain = records.replay_seconds(run.edition_name, stage), runs.retrain_seconds(run, stage)
+        replay = records.replay_seconds(run.edition_name, stage, settings=run.settings)
+        retrain = runs.retrain_seconds(run, stage)
         told = "; ".join(
             f"**{speed}** {words}, {_duration(seconds)}"
             for speed, words, seconds in (
@@ -153,6 +168,7 @@ def _speeds(run: Run, page: str, notebook: nbformat.NotebookNode) -> str:
             if seconds
         )
     where = f" (measured on {facts['device']})" if "device" in facts else ""
+    where = where.replace(")", "; the replay when it was recorded)") if replayable and replay else where
     return f"To rerun this page: {told}{where}. {{doc}}`How </book/rerun>`." if told else ""
 
 
@@ -186,8 +202,11 @@ def _stage_notebook(run: Run, page: str, target: Path, *, films: bool) -> None:
         cells += [nbformat.v4.new_markdown_cell(anchor, id=f"code-{cell.id}"[:64]), cell]
         dropped = {"remove-cell"} if injected and "parameters" in _tags(cell) else {"hide-input"}
         cell.metadata["tags"] = sorted(_tags(cell) | dropped)
-        slugs = [slug for slug in map(_slug, cell.outputs) if slug]
-        cell.outputs = [output for output in cell.outputs if not _slug(output)]
+        published = [told for told in map(_published, cell.outputs) if told]
+        for told in published:
+            artefacts.check(run, told, file=source.name)
+        slugs = [told["slug"] for told in published if "slug" in told]
+        cell.outputs = [output for output in cell.outputs if not _published(output)]
         if not films and any(map(_pictured, cell.outputs)):
             raise Problem(
                 "holds a picture that is no artefact", file=source.name, remedy="publish it through artefacts.figure"
@@ -203,17 +222,6 @@ def _stage_notebook(run: Run, page: str, target: Path, *, films: bool) -> None:
         cell.metadata.pop("execution", None)
     target.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, target)
-
-
-def _stage_files(run: Run, target: Path, *, films: bool) -> None:
-    """Copy the downloads of the page: every figure and table, under its slug."""
-    target.mkdir(parents=True, exist_ok=True)
-    for record in sorted([*run.folder.glob("figures/*.json"), *run.folder.glob("tables/*.json")]):
-        if read_json(record).get("films") and not films:
-            continue
-        for path in record.parent.glob(f"{record.stem}*"):
-            if path.stem in (record.stem, f"{record.stem}-dark") and path != record:
-                shutil.copy(path, target / path.name)
 
 
 def _stage_config(run: Run, target: Path, *, films: bool) -> None:
@@ -234,6 +242,7 @@ def _stage_config(run: Run, target: Path, *, films: bool) -> None:
         "deepcovid_banner": banner,
         "deepcovid_imprints": str(target / "imprints.json"),
         "deepcovid_explorer": str(target / "explorer.html"),
+        "deepcovid_values": str(target / "values.json"),
     }
     if not config.get("logo"):
         config.pop("logo", None)
@@ -244,8 +253,9 @@ def _tags(cell: nbformat.NotebookNode) -> set[str]:
     return set(cell.metadata.get("tags", []))
 
 
-def _slug(output: nbformat.NotebookNode) -> str | None:
-    return output.get("metadata", {}).get("deepcovid", {}).get("slug")
+def _published(output: nbformat.NotebookNode) -> dict[str, str]:
+    """What an output says of the artefact or values it stands for."""
+    return output.get("metadata", {}).get("deepcovid", {})
 
 
 def _pictured(output: nbformat.NotebookNode) -> bool:

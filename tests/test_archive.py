@@ -1,16 +1,20 @@
 """The archive: complete, the same every time, without films, and checked file by file."""
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from safetensors.numpy import save_file
 
-from deepcovid_lib import __version__, archive, runs
+from deepcovid_lib import __version__, archive, fits, runs
+from deepcovid_lib.files import sha256
 from deepcovid_lib.problems import Misuse, Problem
 
 ROOT = Path(__file__).parent.parent
@@ -62,6 +66,11 @@ def begun(tmp_path, monkeypatch, edition="tiny", audience="public"):
             "score": [0.9, 0.25],
         }
     ).to_csv(scores, index=False)
+    (scores.parent / "history.csv").write_text("epoch,loss,accuracy\n")
+    given = {kind: sha256(scores.parent / f"{kind}.csv") for kind in fits.GIVEN}
+    told = json.dumps({"manifest": "", **given})
+    save_file({"weight": np.zeros(1)}, scores.parent / "head.safetensors", {"head": told})
+    (run.folder / f"book-{audience}.txt").touch()
     return run
 
 
@@ -231,3 +240,14 @@ def test_the_wheel_holds_the_library_editions_and_recorded_runs_and_nothing_else
     assert {name for name in names if ".dist-info/" not in name} == wanted
     films = (".png", ".jpg", ".jpeg", ".dcm", ".npy", ".ipynb", ".safetensors")
     assert not [name for name in names if name.endswith(films)]
+
+
+def test_numbers_newer_than_the_book_or_changed_scores_stop_the_archive(run, tmp_path):
+    later = (run.folder / "book-public.txt").stat().st_mtime + 5
+    os.utime(run.folder / "values" / "scores.json", (later, later))
+    with pytest.raises(Problem, match="values/scores.json: is newer than the public book"):
+        archive.book(run, tmp_path)
+    scores = run.fit("resnet18") / "scores.csv"
+    scores.write_text(scores.read_text().replace("0.25", "0.75"))
+    with pytest.raises(Problem, match="scores.csv: was removed or changed since the head gave it"):
+        archive.results(run, tmp_path)

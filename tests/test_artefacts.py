@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from deepcovid_lib import artefacts, figures, runs
+from deepcovid_lib.files import sha256
 from deepcovid_lib.problems import Problem
 
 
@@ -43,7 +44,15 @@ def test_a_table_keeps_its_numbers_and_shows_them_rounded(run):
     assert record["headings"] == ["model", "sensitivity", "AUC", "films"]
     assert record["cells"] == [["ResNet18", "97.5%", "–", "3,000"]]
     assert pd.read_csv(run.folder / "tables" / "tab-x.csv")["sensitivity"].item() == 0.975
-    assert shown._repr_mimebundle_()[1] == {"deepcovid": {"slug": "tab-x"}}
+    told = shown._repr_mimebundle_()[1]["deepcovid"]
+    artefacts.check(run, told, file="a.ipynb")
+    path = run.folder / "tables" / "tab-x.csv"
+    path.write_text(path.read_text().replace("0.975", "0.999"))
+    with pytest.raises(Problem, match="a.ipynb: shows 'tab-x', changed since it was made"):
+        artefacts.check(run, told, file="a.ipynb")
+    (run.folder / "tables" / "tab-x.json").unlink()
+    with pytest.raises(Problem, match="shows 'tab-x', which the run does not hold"):
+        artefacts.check(run, told, file="a.ipynb")
     with pytest.raises(Problem, match="no column 'none'"):
         artefacts.table(run, "tab-x", frame, caption="x", headings={"none": "none"})
 
@@ -54,3 +63,12 @@ def test_values_are_quoted_and_a_key_kept_twice_is_refused(run):
     artefacts.values(run, "two", {"a": 2})
     with pytest.raises(Problem, match="'a' is kept twice"):
         artefacts.quoted(run.folder)
+
+
+def test_changed_values_are_refused(run):
+    artefacts.values(run, "one", {"a": 1})
+    told = {"values": "one", "sha256": sha256(run.folder / "values" / "one.json")}
+    artefacts.check(run, told, file="a.ipynb")
+    artefacts.values(run, "one", {"a": 2})
+    with pytest.raises(Problem, match="a.ipynb: shows values 'one', changed since it was made"):
+        artefacts.check(run, told, file="a.ipynb")

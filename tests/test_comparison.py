@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from safetensors.numpy import save_file
 from scipy.special import expit, logit
 
-from deepcovid_lib import cli, comparison, comparison_page, metrics, records, runs, sides
+from deepcovid_lib import cli, comparison, comparison_page, fits, metrics, records, runs, sides
+from deepcovid_lib.files import sha256
 from deepcovid_lib.problems import Misuse, Problem
 
 MODELS = ("resnet18", "squeezenet")
@@ -68,7 +70,10 @@ def run(name, scores, test=None, **settings):
         fit = begun.fit(model)
         fit.mkdir(parents=True)
         frame.to_csv(fit / "scores.csv", index=False)
-        (fit / "head.safetensors").write_bytes(f"{name} {model}".encode())
+        (fit / "history.csv").write_text("epoch,loss,accuracy\n")
+        given = {kind: sha256(fit / f"{kind}.csv") for kind in fits.GIVEN}
+        told = json.dumps({"manifest": "", "of": f"{name} {model}", **given})
+        save_file({"weight": np.zeros(1)}, fit / "head.safetensors", {"head": told})
     return begun
 
 

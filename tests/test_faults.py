@@ -22,7 +22,7 @@ REPORT = {"date": "2026-11-25", "commit": "abc", "python": "3.11", "device": "2 
 
 def test_every_fault_stands_with_what_it_led_to_and_how_to_run_it_again():
     page = faults.page(REPORT)
-    assert "1 kinds of fault are planted by tests, on 1,200 inputs in all. All of them held." in page
+    assert "1 kinds of fault are planted by tests, on 1,200 inputs in all. All that were run held." in page
     assert "refused by name\n  - nothing\n  - remove it\n  - 1,200\n  - yes\n" in page
     assert "--faults tests/faults/test_bad_images.py -m fault" in page
 

@@ -309,7 +309,7 @@ def test_zero_variance_is_seen_as_zero_at_awkward_sizes(size):
 def test_the_area_of_one_class_is_undefined(method, y_true):
     with undefined:
         assert all(map(math.isnan, metrics.auc_interval(y_true, [0.1, 0.2][: len(y_true)], method=method)))
-    with undefined:
+    with pytest.warns(UndefinedMetricWarning, match="of one class"):
         assert all(map(math.isnan, metrics.compare_aucs(y_true, [1, 2][: len(y_true)], [2, 1][: len(y_true)])))
 
 
@@ -335,6 +335,13 @@ def test_the_warning_points_at_the_callers_line():
 
 def test_delongs_bounds_stay_within_the_unit_interval():
     assert metrics.auc_interval([1, 1, 0, 0], [4, 2, 3, 1], method="delong").high == 1.0
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.95])
+def test_the_bootstraps_bounds_are_percentiles_of_its_replicates(monkeypatch, confidence):
+    monkeypatch.setattr(areas, "_bootstrap_aucs", lambda *_: np.arange(1001) / 1000)
+    auc, low, high = metrics.auc_interval(*random_images(17), method="bootstrap", confidence=confidence)
+    assert (low, high) == pytest.approx(((1 - confidence) / 2, (1 + confidence) / 2))
 
 
 @pytest.mark.parametrize("images_per_patient", [1, 3])
@@ -371,11 +378,13 @@ def test_named_patients_serve_as_well_as_numbered_ones():
 
 
 def test_order_of_images_changes_nothing_for_patients_either():
-    y_true, y_score = random_images(16, positives=8, negatives=20)
-    patients = np.arange(28) // 2
-    order = np.random.default_rng(0).permutation(28)
-    told = metrics.auc_interval(y_true, y_score, method="bootstrap", groups=patients)
-    assert told == metrics.auc_interval(y_true[order], y_score[order], method="bootstrap", groups=patients[order])
+    y_true, y_score = random_images(16)
+    patients = np.arange(340) // 2
+    order = np.random.default_rng(0).permutation(340)
+    for replicates in range(1, 5):
+        how = {"method": "bootstrap", "replicates": replicates}
+        told = metrics.auc_interval(y_true, y_score, groups=patients, **how)
+        assert told == metrics.auc_interval(y_true[order], y_score[order], groups=patients[order], **how)
 
 
 def test_the_seed_decides_the_bootstrap():
@@ -540,6 +549,7 @@ two = {"y_true": [1, 0], "y_score": [0.5, 0.5]}
         (lambda: metrics.auc_interval(**two, method="bootstrap", groups=[1]), "2 labels but 1 groups"),
         (lambda: metrics.auc_interval(**two, method="bootstrap", groups=[1, 2, 3]), "2 labels but 3 groups"),
         (lambda: metrics.auc_interval(**two, method="bootstrap", groups=["a", None]), "no value at position 1"),
+        (lambda: metrics.auc_interval([1, 0, 0], [3, 2, 1], method="bootstrap", groups=["b", "a", None]), "position 2"),
         (lambda: metrics.auc_interval(**two, method="bootstrap", replicates=0), "replicates"),
         (lambda: metrics.calibration_error(**two, bins=0), "bins"),
         (lambda: metrics.calibration_error(**two, bins=2.5), "bins"),

@@ -15,10 +15,10 @@ from deepcovid_lib import editions, paper
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ORDER = """
-    problems files progress style paper editions images phantoms sources downloads forms leakage manifest curation
+    problems files progress style paper editions images phantoms sources downloads forms leakage manifest fits curation
     backbones features scaling finetune heads checks areas metrics tables counterparts verdicts figures diagrams
     runs owners records sides comparison markup comparison_page stages artefacts predict doctor provenance address
-    archive citations imprints papermap explorer faults runner replays pages staging site pipeline cli
+    archive citations papermap imprints explorer licences mutants faults runner replays pages staging site pipeline cli
 """.split()
 
 

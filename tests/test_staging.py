@@ -8,7 +8,7 @@ import nbformat
 import pytest
 import yaml
 
-from deepcovid_lib import runs, staging
+from deepcovid_lib import artefacts, runs, staging
 from deepcovid_lib.problems import Problem
 
 ROOT = Path(__file__).parent.parent
@@ -38,7 +38,10 @@ def run(tmp_path, monkeypatch):
 
 
 def test_an_artefact_is_shown_by_its_directive_and_the_title_names_the_model(run, tmp_path):
-    notebook(run.folder / "notebooks" / "a.ipynb", output(PICTURE, deepcovid={"slug": "fig-x"}))
+    (run.folder / "figures").mkdir()
+    (run.folder / "figures" / "fig-x.json").write_text("{}")
+    told = {"slug": "fig-x", "sha256": artefacts.digest(run, "fig-x")}
+    notebook(run.folder / "notebooks" / "a.ipynb", output(PICTURE, deepcovid=told))
     staging._stage_notebook(run, "notebooks/a", tmp_path / "page.ipynb", films=True)
     cells = nbformat.read(tmp_path / "page.ipynb", as_version=4).cells
     assert cells[0].source.splitlines() == ["# Fine-tuning: ResNet18", "{value}`loss-last-resnet18`"]
@@ -103,23 +106,6 @@ def test_launch_buttons_appear_with_the_address_alone(run, tmp_path, address):
     assert ("launch_buttons" in config) == bool(address)
     assert config.get("repository", {}).get("url", "") == address
     assert config["sphinx"]["config"]["html_baseurl"] == ("https://owner.github.io/name" if address else "")
-
-
-def test_films_are_not_among_the_downloads_of_a_public_book(run, tmp_path):
-    folder = run.folder / "figures"
-    folder.mkdir(parents=True)
-    for slug, films in (("fig-samples", True), ("fig-roc", False)):
-        (folder / f"{slug}.json").write_text(json.dumps({"slug": slug, "films": films}))
-        for name in (f"{slug}.svg", f"{slug}-dark.svg", f"{slug}.png"):
-            (folder / name).write_text("x")
-    staging._stage_files(run, tmp_path / "public", films=False)
-    assert sorted(path.name for path in (tmp_path / "public").iterdir()) == [
-        "fig-roc-dark.svg",
-        "fig-roc.png",
-        "fig-roc.svg",
-    ]
-    staging._stage_files(run, tmp_path / "local", films=True)
-    assert len(list((tmp_path / "local").iterdir())) == 6
 
 
 def test_only_an_edition_that_allows_it_shows_films_in_public(run):

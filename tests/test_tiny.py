@@ -109,5 +109,9 @@ def faults(checkout):
     yield lambda: figure.rename(aside), lambda: aside.rename(figure), "shows 'fig-roc', which the run does not hold"
     stray = checkout / "book" / "stray.md"
     yield lambda: stray.write_text("# Stray"), stray.unlink, "book/stray.md: is not in the table of contents"
-    key = replacing(results / "values" / "roc-and-confusion.json", "always-negative", "gone")
-    yield *key, "the run holds no value 'always-negative'"
+    key = replacing(results / "values" / "roc-and-confusion.json", "auc-lowest", "auc-least")
+    yield *key, "shows values 'roc-and-confusion', changed since it was made"
+    cell = replacing(results / "tables" / "tab-auc.json", "0.", "1.")
+    yield *cell, "shows 'tab-auc', changed since it was made"
+    page = replacing(checkout / "index.md", "{value}`run-name`", "{value}`no-such-key`")
+    yield *page, "the run holds no value 'no-such-key'"

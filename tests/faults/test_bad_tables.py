@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deepcovid_lib import heads, manifest, runs, stages
+from deepcovid_lib import fits, heads, manifest, runs, stages
 from deepcovid_lib.files import sha256, write_csv
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.sources import chexpert, cohen, nih
@@ -259,8 +259,8 @@ def run(tmp_path, monkeypatch):
     write_csv(pd.DataFrame({"epoch": [1], "loss": [0.5], "accuracy": [0.75]}), folder / "history.csv")
     write_csv(SCORES, folder / "scores.csv")
     head = {"weight": torch.zeros(2, 512), "bias": torch.zeros(2)}
-    digests = {"manifest": sha256(run.manifest), "scores": sha256(folder / "scores.csv")}
-    heads.save(folder / "head.safetensors", head, {"backbone": "resnet18", **digests})
+    given = {name: sha256(folder / f"{name}.csv") for name in fits.GIVEN}
+    heads.save(folder / "head.safetensors", head, {**stages._meant(run, "resnet18"), **given})
     return run
 
 
@@ -321,10 +321,40 @@ def test_changed_scores_are_refused(run, spoil):
     before = path.read_text()
     path.write_text(spoil(before))
     assert path.read_text() != before
-    with pytest.raises(Problem, match="scores.csv: were changed since the head gave them; restore them, or delete"):
+    with pytest.raises(
+        Problem, match="scores.csv: was removed or changed since the head gave it; restore it, or delete"
+    ):
         stages.scores(run, "resnet18")
     path.write_text(before)
     assert len(stages.scores(run, "resnet18")) == len(TESTED)
+
+
+@pytest.mark.fault(
+    "tables",
+    "another model's fit, or one asked for otherwise, in the place of this one; a history edited by hand",
+    done="refused in one line that says what differs",
+    lost="nothing",
+    rerun="restore it, or delete the fit's folder to train again",
+)
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("backbone", "resnet50"), ("seed", 7), ("weights", "imagenet"), ("copies", 16), ("recipe", {"epochs": 3})],
+)
+def test_a_fit_of_another_model_or_recipe_is_refused(run, key, value):
+    folder = run.fit("resnet18")
+    given = {name: sha256(folder / f"{name}.csv") for name in fits.GIVEN}
+    metadata = {**stages._meant(run, "resnet18"), **given, key: value}
+    shape = (2, 2048) if value == "resnet50" else (2, 512)
+    heads.save(folder / "head.safetensors", {"weight": torch.zeros(shape), "bias": torch.zeros(2)}, metadata)
+    with pytest.raises(Problem, match=f"head.safetensors: is not this run's: {key} is .*, not "):
+        stages.scores(run, "resnet18")
+
+
+def test_a_changed_history_is_refused(run):
+    path = run.fit("resnet18") / "history.csv"
+    path.write_text(path.read_text().replace("0.75", "0.85"))
+    with pytest.raises(Problem, match="history.csv: was removed or changed since the head gave it"):
+        stages.history(run, "resnet18")
 
 
 NOISE = st.one_of(

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import yaml
 
-from deepcovid_lib import cli, editions, figures, manifest, runner, runs, site, style
+from deepcovid_lib import cli, editions, figures, heads, manifest, runner, runs, staging, style
+from deepcovid_lib.files import sha256
 from deepcovid_lib.problems import Misuse, Problem
 
 SCRIPT = "<script>alert(1)</script>"
@@ -53,6 +54,9 @@ def hostile(undisturbed, copied_checkout, tmp_path_factory):
     rows["patient_id"] += HOSTILE
     rows["image_id"] += HOSTILE
     manifest.write(rows, results / "manifest.csv")
+    for path in results.glob("fits/*/*/*/head.safetensors"):
+        head, told = heads.load(path, expect={})
+        heads.save(path, head, told | {"manifest": sha256(results / "manifest.csv")})
     for notebook in ("dataset", "augmentation"):
         run_in(folder, "deepcovid_lib.runner", notebook, "hostile", home=home)
     told = run_in(folder, "deepcovid_lib.cli", "book", "--run", "hostile", "--audience", "public", home=home)
@@ -182,12 +186,14 @@ LOOSE = {
     lost="nothing",
     rerun="publish the picture through artefacts.figure, which knows whether it shows films",
 )
-def test_a_loose_picture_stops_a_public_book(tmp_path, kind):
+def test_a_loose_picture_stops_a_public_book(tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
+    run = runs.begin("tiny")
     shown = nbformat.v4.new_output("display_data", data=LOOSE[kind])
     cell = nbformat.v4.new_code_cell("show()", outputs=[shown], execution_count=1)
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "a.ipynb")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), run.folder / "a.ipynb")
     with pytest.raises(Problem, match=r"a\.ipynb: holds a picture that is no artefact; publish it"):
-        site._stage_notebook(tmp_path / "a.ipynb", tmp_path / "page.ipynb", films=False)
+        staging._stage_notebook(run, "a", tmp_path / "page.ipynb", films=False)
     assert not (tmp_path / "page.ipynb").exists()
 
 
