@@ -2,6 +2,10 @@
 
 import os
 
+from hypothesis import settings
+
+settings.register_profile("unhurried", deadline=None)  # a busy machine is no fault of an example
+settings.load_profile("unhurried")
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 
