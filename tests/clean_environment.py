@@ -134,7 +134,8 @@ def lacking(folder, target, parameters):
     """List what a notebook should have left and did not, and what a replay should not have left."""
     cells = nbformat.read(target, as_version=4).cells
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    slugs = [output.metadata.deepcovid.slug for output in outputs if "deepcovid" in output.get("metadata", {})]
+    told = [output.get("metadata", {}).get("deepcovid", {}) for output in outputs]
+    slugs = [each["slug"] for each in told if "slug" in each]
     (results,) = (folder / "results").iterdir()
     wanted = [results / KINDS[s[:3]][0] / f"{s}.{kind}" for s in slugs for kind in KINDS[s[:3]][1]]
     wrong = [f"{path.relative_to(folder)} is not there" for path in wanted if not path.is_file()]

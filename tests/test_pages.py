@@ -6,6 +6,8 @@ import json
 import pytest
 from sphinx.application import Sphinx
 
+from deepcovid_lib import pages
+
 NASTY = "<script>alert(1)</script>"
 
 
@@ -128,3 +130,11 @@ def test_mathematics_becomes_mathml(build):
 @pytest.mark.parametrize("text", ["```{artefact} tab-none\n```", "{value}`none`"])
 def test_what_the_run_does_not_hold_is_a_warning_and_so_fails_the_build(build, text):
     assert "none" in build(f"# T\n\n{text}\n")[1]
+
+
+def test_launch_and_edit_links_lead_to_the_source_notebook_and_the_download_stays():
+    page, source = "notebooks/finetune-resnet18.ipynb", "notebooks/finetune.ipynb"
+    colab = "https://colab.research.google.com/github/owner/name/blob/main/"
+    buttons = [{"buttons": [{"url": colab + page}, {"url": f"_sources/{page}"}]}, {"url": "#", "buttons": []}]
+    pages._relink(buttons, page, source)
+    assert buttons[0]["buttons"] == [{"url": colab + source}, {"url": f"_sources/{page}"}]
