@@ -7,7 +7,6 @@ equal bytes: entries are sorted and carry one fixed time.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import zipfile
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from deepcovid_lib import __version__, fits, manifest, records, runs
+from deepcovid_lib import __version__, artefacts, fits, manifest, records, runs
 from deepcovid_lib.files import replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
@@ -133,8 +132,7 @@ def _withheld(run: Run) -> set[str]:
     """The slugs of the figures that a public book of this run leaves out."""
     if run.edition.publish_films:
         return set()
-    known = [json.loads(path.read_text(encoding="utf-8")) for path in run.folder.glob("figures/*.json")]
-    return {record["slug"] for record in known if record.get("films")}
+    return {slug for slug, record in artefacts.published(run).items() if record.get("films")}
 
 
 def _files(folder: Path) -> list[Path]:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import matplotlib as mpl
 import pandas as pd
 
 from deepcovid_lib import paper, records, style
-from deepcovid_lib.files import replacing, sha256, write_csv, write_json
+from deepcovid_lib.files import read_json, replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.runs import Run
 from deepcovid_lib.style import Drawing
@@ -155,9 +154,20 @@ def values(run: Run, notebook: str, numbers: dict[str, Any]) -> dict[str, str]:
     if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
         from IPython.display import publish_display_data
 
-        told = {"values": notebook, "sha256": sha256(path)}
-        publish_display_data({"text/plain": f"{len(texts)} values kept"}, {"deepcovid": told})
+        said = {"values": notebook, "sha256": sha256(path)}
+        publish_display_data({"text/plain": f"{len(texts)} values kept"}, {"deepcovid": said})
     return texts
+
+
+def published(run: Run) -> dict[str, dict[str, Any]]:
+    """Return the records of a run's figures and tables, by slug."""
+    paths = sorted([*run.folder.glob("figures/*.json"), *run.folder.glob("tables/*.json")])
+    return {path.stem: read_json(path) for path in paths}
+
+
+def told(output: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a notebook's output says of the artefact or values it stands for; empty for any other output."""
+    return output.get("metadata", {}).get("deepcovid", {})
 
 
 def files(run: Run, slug: str) -> list[Path]:
@@ -169,17 +179,17 @@ def files(run: Run, slug: str) -> list[Path]:
 
 def digest(run: Run, slug: str) -> str:
     """Return one SHA-256 over all files of a figure or table."""
-    told = "".join(f"{path.name} {sha256(path)}\n" for path in files(run, slug))
-    return hashlib.sha256(told.encode()).hexdigest()
+    listed = "".join(f"{path.name} {sha256(path)}\n" for path in files(run, slug))
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
-def check(run: Run, told: dict[str, str], *, file: str) -> None:
+def check(run: Run, said: dict[str, str], *, file: str) -> None:
     """Refuse an artefact or values that changed since their notebook published them.
 
     Parameters
     ----------
-    told : dict
-        What an output of the executed notebook says: ``slug`` or ``values``, and ``sha256``.
+    said : dict
+        Of `told`: ``slug`` or ``values``, and ``sha256``.
     file : str
         The notebook's name, for the message.
 
@@ -189,14 +199,14 @@ def check(run: Run, told: dict[str, str], *, file: str) -> None:
         Naming what is missing or was changed.
     """
     again = f"delete results/{run.name}/notebooks/{file} and run deepcovid reproduce again"
-    if "values" in told:
-        path = run.folder / "values" / f"{told['values']}.json"
-        what, there, now = f"values '{told['values']}'", path.is_file(), path.is_file() and sha256(path)
+    if "values" in said:
+        path = run.folder / "values" / f"{said['values']}.json"
+        what, there, now = f"values '{said['values']}'", path.is_file(), path.is_file() and sha256(path)
     else:
-        what, there, now = f"'{told['slug']}'", bool(files(run, told["slug"])), digest(run, told["slug"])
+        what, there, now = f"'{said['slug']}'", bool(files(run, said["slug"])), digest(run, said["slug"])
     if not there:
         raise Problem(f"shows {what}, which the run does not hold", file=file, remedy=again)
-    if now != told.get("sha256"):
+    if now != said.get("sha256"):
         raise Problem(f"shows {what}, changed since it was made", file=file, remedy=again)
 
 
@@ -204,7 +214,7 @@ def quoted(folder) -> dict[str, str]:
     """Return all values kept under a run's folder; a key kept twice is an error."""
     known: dict[str, str] = {}
     for path in sorted((folder / "values").glob("*.json")):
-        texts = json.loads(path.read_text(encoding="utf-8"))
+        texts = read_json(path)
         twice = known.keys() & texts.keys()
         if twice:
             raise Problem(f"the value '{min(twice)}' is kept twice", file=path.name, remedy="rename one of them")

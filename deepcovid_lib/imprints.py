@@ -7,8 +7,8 @@ from typing import Any
 
 import nbformat
 
-from deepcovid_lib import citations, paper, papermap, provenance, records, runs, style
-from deepcovid_lib.files import read_json, sha256
+from deepcovid_lib import artefacts, citations, paper, papermap, provenance, records, runs, style
+from deepcovid_lib.files import sha256
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.provenance import Case, Origin
 from deepcovid_lib.runs import Run
@@ -44,7 +44,7 @@ def gather(
         For an artefact that no cell of its page's notebook makes, or scores newer than the page that shows them.
     """
     found: dict[str, dict[str, Any]] = {}
-    known = published(run)
+    known = artefacts.published(run)
     shown = {page: _slugs(run.folder / f"{page}.ipynb") for page in pages if page.startswith("notebooks/")}
     inputs = _inputs(run)
     newest = max((path.stat().st_mtime for path in run.folder.glob("fits/*/*/*/scores.csv")), default=0)
@@ -64,12 +64,6 @@ def gather(
                 "bibtex": _bibtex(run, known[slug], page.removeprefix("notebooks/"), home),
             }
     return found
-
-
-def published(run: Run) -> dict[str, dict[str, Any]]:
-    """Return the records of a run's figures and tables, by slug."""
-    paths = sorted([*run.folder.glob("figures/*.json"), *run.folder.glob("tables/*.json")])
-    return {path.stem: read_json(path) for path in paths}
 
 
 def aliases(slugs: list[str]) -> dict[str, str]:
@@ -92,8 +86,7 @@ def aliases(slugs: list[str]) -> dict[str, str]:
 def _slugs(path: Path) -> list[str]:
     cells = nbformat.read(path, as_version=4).cells
     outputs = [output for cell in cells if cell.cell_type == "code" for output in cell.outputs]
-    slugs = [output.get("metadata", {}).get("deepcovid", {}).get("slug") for output in outputs]
-    return [slug for slug in slugs if slug]
+    return [said["slug"] for said in map(artefacts.told, outputs) if "slug" in said]
 
 
 def _origin(slug: str, origins: list[Origin], page: str) -> Origin:
@@ -117,12 +110,10 @@ def _inputs(run: Run) -> dict[str, str]:
 def _about(
     run: Run, record: dict[str, Any], stage: str, origin: Origin, inputs: dict[str, str]
 ) -> list[tuple[str, str]]:
-    slug, recorded = record["slug"], record.get("recorded", "")
-    facts = runs.facts_of(run).get(stage, {})
+    slug, recorded, facts = record["slug"], record.get("recorded", ""), _facts(run, record, stage)
     rows = [("Run", f"{run.name} ({run.edition.title})")]
     if recorded:
         rows.append(("Shows", f"the recorded run {recorded}"))
-        facts = {**facts, **_of_recorded(recorded)}
     else:
         settings = ", ".join(f"{key}={value}" for key, value in run.settings.items())
         rows += [("Parameters", settings or "the edition's own"), ("Seed", str(run.edition.seed))]
@@ -150,11 +141,13 @@ def _about(
     return [(name, text) for name, text in rows if text]
 
 
-def _of_recorded(name: str) -> dict[str, Any]:
-    """The facts of a recorded run's last stage that made numbers."""
-    facts = records.facts(name)
-    made = [stage for stage in facts if not stage.startswith(("book", "replay"))]
-    return facts[max(made, key=lambda stage: facts[stage].get("started", ""))] if made else {}
+def _facts(run: Run, record: dict[str, Any], stage: str) -> dict[str, Any]:
+    """The facts of the notebook that made an artefact, or of the recorded run's last stage that made numbers."""
+    if not record.get("recorded"):
+        return runs.facts_of(run).get(stage, {})
+    facts = records.facts(record["recorded"])
+    made = [known for known in facts if not known.startswith(("book", "replay"))]
+    return facts[max(made, key=lambda known: facts[known].get("started", ""))] if made else {}
 
 
 def _when(started: str) -> str:
@@ -162,11 +155,10 @@ def _when(started: str) -> str:
 
 
 def _bibtex(run: Run, record: dict[str, Any], stage: str, home: str) -> str:
-    slug, recorded = record["slug"], record.get("recorded", "")
-    facts = _of_recorded(recorded) if recorded else runs.facts_of(run).get(stage, {})
-    commit = facts.get("commit") or ""
+    slug, made_by = record["slug"], record.get("recorded") or run.name
+    commit = _facts(run, record, stage).get("commit") or ""
     url = f"{home.rstrip('/')}/at/{slug}.html" if home else ""
     entry = citations.of_artefact(
-        slug, record["caption"], record["number"], run=recorded or run.name, commit=commit, url=url, root=run.root
+        slug, record["caption"], record["number"], run=made_by, commit=commit, url=url, root=run.root
     )
     return citations.bibtex(entry)

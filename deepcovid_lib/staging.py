@@ -108,68 +108,75 @@ def _refuse_undeclared(run: Run, files: list[str]) -> None:
 
 
 def _stage_written(run: Run, target: Path, files: list[str], *, films: bool) -> None:
-    """Write what is made from the code and the run: imprints, permalinks, the paper map, the tests, the explorer."""
-    tests = provenance.cases(run.root / "tests")
+    """Write what is made from the code and the run: imprints, downloads, values, the explorer, pages of their own."""
     absent = [model for model in run.edition.models if not (run.fit(model) / "scores.csv").is_file()]
     if absent and run.speed == "retrain":
         raise Problem(f"run '{run.name}' has no scores of {absent[0]}", remedy="run deepcovid reproduce again")
-    known = imprints.published(run)
+    tests = provenance.cases(run.root / "tests")
+    known = artefacts.published(run)
     hidden = frozenset(slug for slug, record in known.items() if record.get("films") and not films)
     gathered = imprints.gather(run, files, tests, hidden=hidden, home=address.home(run.root))
     write_json(gathered, target / "imprints.json")
-    (target / "publish" / "at").mkdir(parents=True)
-    for alias, slug in imprints.aliases(list(gathered)).items():
-        place = f"../{gathered[slug]['page']}.html#{slug}"
-        (target / "publish" / "at" / f"{alias}.html").write_text(PERMALINK.format(place=place, slug=slug), "utf-8")
-    for slug in gathered.keys() - hidden:
-        for path in artefacts.files(run, slug):
-            if path.suffix != ".json":
-                (target / "publish" / "files").mkdir(exist_ok=True)
-                shutil.copy(path, target / "publish" / "files" / path.name)
+    _stage_downloads(run, target / "publish", gathered)
     of_run = {"run-name": run.name, "run-title": run.edition.title, "run-about": run.edition.about}
     write_json({**of_run, "trust": stages.trust(run)}, target / "values.json")
-    equations: dict[str, str] = {}
+    explored = explorer.html(stages.all_scores(run), run=run.name, fallback=images(known["fig-roc"], "../files/"))
+    (target / "explorer.html").write_text(explored, "utf-8")
+    report, changed = (_recorded(name) for name in ("faults", "mutation"))
+    for name, text in (
+        ("paper-map", papermap.paper_map(gathered, _equations(target, files), tests)),
+        ("tests", papermap.page_of_tests(gathered, tests)),
+        ("faults", faults.page(report) + mutants.section(changed)),
+        ("licences", licences.page(licences.read())),
+    ):
+        (target / "book" / f"{name}.md").write_text(text, "utf-8")
+
+
+def _stage_downloads(run: Run, target: Path, gathered: dict[str, dict[str, Any]]) -> None:
+    """Lay out what readers take away: permalinks, the files of figures and tables, and the citations."""
+    (target / "at").mkdir(parents=True)
+    for alias, slug in imprints.aliases(list(gathered)).items():
+        place = f"../{gathered[slug]['page']}.html#{slug}"
+        (target / "at" / f"{alias}.html").write_text(PERMALINK.format(place=place, slug=slug), "utf-8")
+    citations.write(target / "files" / "cite", run.root)
+    for slug, imprint in gathered.items():
+        for path in artefacts.files(run, slug):
+            if not imprint["hidden"] and path.suffix != ".json":
+                shutil.copy(path, target / "files" / path.name)
+
+
+def _equations(target: Path, files: list[str]) -> dict[str, str]:
+    """The labels of the numbered equations in the staged notebooks, with their pages."""
+    found: dict[str, str] = {}
     for name in files:
         page = target / f"{name}.ipynb"
         if page.is_file():
             cells = nbformat.read(page, as_version=4).cells
             markdown = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-            equations |= dict.fromkeys(papermap.equation_labels(markdown), name)
-    (target / "book" / "paper-map.md").write_text(papermap.paper_map(gathered, equations, tests), "utf-8")
-    (target / "book" / "tests.md").write_text(papermap.page_of_tests(gathered, tests), "utf-8")
-    report, changed = (records.folder() / f"{name}.json" for name in ("faults", "mutation"))
-    planted = faults.page(read_json(report) if report.is_file() else {})
-    planted += mutants.section(read_json(changed) if changed.is_file() else {})
-    (target / "book" / "faults.md").write_text(planted, "utf-8")
-    (target / "book" / "licences.md").write_text(licences.page(licences.read()), "utf-8")
-    fallback = images(known["fig-roc"], "../files/")
-    (target / "explorer.html").write_text(
-        explorer.html(stages.all_scores(run), run=run.name, fallback=fallback), "utf-8"
-    )
-    citations.write(target / "publish" / "files" / "cite", run.root)
+            found |= dict.fromkeys(papermap.equation_labels(markdown), name)
+    return found
+
+
+def _recorded(name: str) -> dict[str, Any]:
+    """A report that tests left under `recorded/`, empty where there is none."""
+    path = records.folder() / f"{name}.json"
+    return read_json(path) if path.is_file() else {}
 
 
 def _speeds(run: Run, page: str, notebook: nbformat.NotebookNode) -> str:
     """The line under a notebook page's title: how long it takes to replay and to retrain, as measured."""
     stage = page.removeprefix("notebooks/")
     facts = runs.facts_of(run).get(stage, {})
-    replayable = any("parameters" in _tags(cell) and "speed: str" in cell.source for cell in notebook.cells)
-    if not replayable:
-        told = f"{_duration(facts['seconds'])}" if "seconds" in facts else ""
+    where = f"measured on {facts['device']}" if "device" in facts else "measured"
+    if not any("parameters" in _tags(cell) and "speed: str" in cell.source for cell in notebook.cells):
+        told = [f"{_duration(facts['seconds'])} ({where})"] if "seconds" in facts else []
     else:
         replay = records.replay_seconds(run.edition_name, stage, settings=run.settings)
         retrain = runs.retrain_seconds(run, stage)
-        told = "; ".join(
-            f"**{speed}** {words}, {_duration(seconds)}"
-            for speed, words, seconds in (
-                ("replay", "from the recorded scores", replay),
-                ("retrain", "from the images, with everything before it", retrain),
-            )
-            if seconds
-        )
-    where = f" (measured on {facts['device']})" if "device" in facts else ""
-    where = where.replace(")", "; the replay when it was recorded)") if replayable and replay else where
-    return f"To rerun this page: {told}{where}. {{doc}}`How </book/rerun>`." if told else ""
+        told = [f"**replay** from the recorded scores, {_duration(replay)} (when recorded)"] if replay else []
+        if retrain:
+            told.append(f"**retrain** from the images, with everything before it, {_duration(retrain)} ({where})")
+    return f"To rerun this page: {'; '.join(told)}. {{doc}}`How </book/rerun>`." if told else ""
 
 
 def _duration(seconds: float) -> str:
@@ -202,11 +209,11 @@ def _stage_notebook(run: Run, page: str, target: Path, *, films: bool) -> None:
         cells += [nbformat.v4.new_markdown_cell(anchor, id=f"code-{cell.id}"[:64]), cell]
         dropped = {"remove-cell"} if injected and "parameters" in _tags(cell) else {"hide-input"}
         cell.metadata["tags"] = sorted(_tags(cell) | dropped)
-        published = [told for told in map(_published, cell.outputs) if told]
-        for told in published:
-            artefacts.check(run, told, file=source.name)
-        slugs = [told["slug"] for told in published if "slug" in told]
-        cell.outputs = [output for output in cell.outputs if not _published(output)]
+        published = [said for said in map(artefacts.told, cell.outputs) if said]
+        for said in published:
+            artefacts.check(run, said, file=source.name)
+        slugs = [said["slug"] for said in published if "slug" in said]
+        cell.outputs = [output for output in cell.outputs if not artefacts.told(output)]
         if not films and any(map(_pictured, cell.outputs)):
             raise Problem(
                 "holds a picture that is no artefact", file=source.name, remedy="publish it through artefacts.figure"
@@ -251,11 +258,6 @@ def _stage_config(run: Run, target: Path, *, films: bool) -> None:
 
 def _tags(cell: nbformat.NotebookNode) -> set[str]:
     return set(cell.metadata.get("tags", []))
-
-
-def _published(output: nbformat.NotebookNode) -> dict[str, str]:
-    """What an output says of the artefact or values it stands for."""
-    return output.get("metadata", {}).get("deepcovid", {})
 
 
 def _pictured(output: nbformat.NotebookNode) -> bool:

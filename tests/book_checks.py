@@ -40,19 +40,6 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def book(request):
-    given = request.config.getoption("--book")
-    if not given:
-        pytest.skip("no book given: --book FOLDER")
-    return Path(given).resolve()
-
-
-@pytest.fixture(scope="module")
-def results(request):
-    return ROOT / "results" / request.config.getoption("--run")
-
-
-@pytest.fixture(scope="module")
 def pages(book):
     found = {path: Page(path) for path in book.rglob("*.html") if "_static" not in path.parts}
     assert len(found) > 15

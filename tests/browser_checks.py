@@ -97,19 +97,6 @@ class Visit(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def book(request):
-    given = request.config.getoption("--book")
-    if not given:
-        pytest.skip("no book given: --book FOLDER")
-    return Path(given).resolve()
-
-
-@pytest.fixture(scope="module")
-def results(request):
-    return ROOT / "results" / request.config.getoption("--run")
-
-
-@pytest.fixture(scope="module")
 def browser():
     if not screenshots.CHROMIUM:
         pytest.skip("no chromium on this machine")

@@ -1,7 +1,9 @@
 """Options of the book checks, and a quiet single thread for the rest."""
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no fault of an example
@@ -17,3 +19,18 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "fault(area, fault, done, lost, rerun): what a test plants, and what follows")
     config.addinivalue_line("markers", "slow_fault: a fault test that runs with --faults only")
+
+
+@pytest.fixture(scope="module")
+def book(request):
+    """The folder of the built book that was given."""
+    given = request.config.getoption("--book")
+    if not given:
+        pytest.skip("no book given: --book FOLDER")
+    return Path(given).resolve()
+
+
+@pytest.fixture(scope="module")
+def results(request):
+    """The folder of the run that the book was built from."""
+    return Path(__file__).parent.parent / "results" / request.config.getoption("--run")
