@@ -108,13 +108,11 @@ def browser():
 
 @pytest.fixture(scope="module")
 def visits(browser, book):
-    """Every page of the book in every theme; listings of the library's source in one."""
+    """Every page of the book in every theme."""
     made = []
     for theme in THEMES:
         context = browser.new_context(color_scheme=theme, viewport=SIZE)
         for name, path in screenshots.pages(book).items():
-            if theme == "dark" and name.startswith("_modules/"):
-                continue  # all alike but for their text
             page = context.new_page()
             outside, complaints = watch(page, book.as_uri())
             page.goto(path.as_uri())
