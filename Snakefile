@@ -81,7 +81,7 @@ rule book:
 
 rule dataset:
     input:
-        notebook("dataset"), CURATION, LOOKS, library("tables", "stages"),
+        notebook("dataset"), CURATION, LOOKS, library("tables", "stages", "films"),
     output:
         f"{OUT}/manifest.csv", f"{OUT}/funnel.csv",
         tables("tab-dataset", "tab-funnel"), figures("fig-marked-areas", "fig-samples"),

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from filelock import FileLock
 
@@ -126,56 +125,6 @@ def rejected(run: Run) -> pd.DataFrame:
     return pd.read_csv(run.folder / "rejected.csv")
 
 
-def sample_films(run: Run) -> tuple[list[list[tuple[np.ndarray, str]]], list[str]]:
-    """Return the rows and row labels of Fig. 2: four COVID-19, four normal and eight other training films."""
-    films = manifest(run)
-    films = films[films["split"] == "train"].assign(group=lambda frame: manifests.group(frame))
-    films = films.sample(frac=1, random_state=run.edition.seed)
-    others = films[films["group"].isin(["other_disease", "unknown"])].sort_values("finding", kind="stable")
-    spread = others.iloc[np.unique(np.linspace(0, len(others) - 1, 8).round().astype(int))]
-    chosen = (
-        films[films["group"] == "covid"].head(4),
-        films[films["group"] == "normal"].head(4),
-        spread.iloc[:4],
-        spread.iloc[4:],
-    )
-    rows = [
-        [(_square(run, film.path), film.finding.replace("|", ", ")) for film in part.itertuples()]
-        for part in chosen
-        if len(part)
-    ]
-    labels = [
-        label
-        for label, part in zip(("COVID-19", "Normal", "Other disease", "Other disease"), chosen, strict=True)
-        if len(part)
-    ]
-    return rows, labels
-
-
-def marked_films(run: Run) -> tuple[list[np.ndarray], list[np.ndarray], list[str]]:
-    """Return three COVID-19 training films, the mask of what shows the disease, and their titles (Fig. 1).
-
-    A phantom's mask is its true opacity. For other sources a table of marks is read where the edition names one
-    (``folders.marks``: ``image_id, x, y, width, height`` in pixels of the film); without it the masks are empty.
-    """
-    films = manifest(run)
-    films = films[(films["split"] == "train") & (films["label"] == "covid")]
-    marks = _marks(run)
-    found = []
-    for film in films.itertuples():
-        pixels = images.read(film.path)
-        mask = phantom.masks(film.path)[1] if film.source == "phantom" else np.zeros(pixels.shape[:2], bool)
-        for mark in marks[marks["image_id"] == film.image_id].itertuples():
-            mask[mark.y : mark.y + mark.height, mark.x : mark.x + mark.width] = True
-        found.append((pixels, mask, f"{film.view or 'view unknown'}"))
-        if sum(mask.any() for _, mask, _ in found) == 3 or (
-            len(found) >= 3 and marks.empty and film.source != "phantom"
-        ):
-            break
-    found = sorted(found, key=lambda item: not item[1].any())[:3]
-    return [item[0] for item in found], [item[1] for item in found], [item[2] for item in found]
-
-
 def tests_performance(run: Run) -> bool:
     """Say whether this run's scores test the paper's: its edition may, and its images are as many as Table I's."""
     return run.tests("performance") and bool((counts(run)["run"] == counts(run)["paper"]).all())
@@ -285,23 +234,6 @@ def scores(run: Run, model: str) -> pd.DataFrame:
 def all_scores(run: Run) -> dict[str, pd.DataFrame]:
     """Return the scores of all the run's models, in the edition's order."""
     return {model: scores(run, model) for model in run.edition.models}
-
-
-def _square(run: Run, path: str) -> np.ndarray:
-    return images.fit(images.read(path), preset(run))
-
-
-def _marks(run: Run) -> pd.DataFrame:
-    columns = ["image_id", "x", "y", "width", "height"]
-    if "marks" not in run.edition.folders:
-        return pd.DataFrame(columns=columns)
-    path = run.source_folder("marks")
-    try:
-        return pd.read_csv(path)[columns].astype(dict.fromkeys(columns[1:], int))
-    except (OSError, KeyError, ValueError) as fault:
-        raise Problem(
-            f"not a table of marks ({fault})", file=path, remedy=f"it needs the columns {', '.join(columns)}"
-        ) from None
 
 
 def _counts(run: Run) -> dict[str, tuple[int, int] | None]:

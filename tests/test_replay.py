@@ -13,7 +13,7 @@ import papermill
 import pytest
 import yaml
 
-from deepcovid_lib import artefacts, finetune, manifest, records, replays, runs, stages
+from deepcovid_lib import artefacts, films, finetune, manifest, records, replays, runs, stages
 from deepcovid_lib.problems import Misuse
 from deepcovid_lib.sources import phantom
 
@@ -89,11 +89,13 @@ def test_a_history_that_was_not_recorded_has_no_rows(shelf):
     assert stages.history(replayed, "resnet18").empty
 
 
-@pytest.mark.parametrize("stage", ["manifest", "curate", "plan", "rejected", "sample_films", "marked_films"])
-def test_what_needs_images_is_refused(stage):
+@pytest.mark.parametrize(
+    "needing", [stages.manifest, stages.curate, stages.plan, stages.rejected, films.samples, films.marked]
+)
+def test_what_needs_images_is_refused(needing):
     run = runs.begin("phantom", speed="replay")
     with pytest.raises(Misuse, match="recorded scores and has no images; use speed 'retrain'"):
-        getattr(stages, stage)(run)
+        needing(run)
 
 
 @pytest.mark.parametrize("stage", ["fit", "extract"])

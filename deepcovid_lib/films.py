@@ -1,0 +1,78 @@
+"""Films of a run to look at: those of the paper's Figs 1 and 2."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from deepcovid_lib import images, manifest, stages
+from deepcovid_lib.problems import Problem
+from deepcovid_lib.runs import Run
+from deepcovid_lib.sources import phantom
+
+
+def samples(run: Run) -> tuple[list[list[tuple[np.ndarray, str]]], list[str]]:
+    """Return the rows and row labels of Fig. 2: four COVID-19, four normal and eight other training films."""
+    films = stages.manifest(run)
+    films = films[films["split"] == "train"].assign(group=lambda frame: manifest.group(frame))
+    films = films.sample(frac=1, random_state=run.edition.seed)
+    others = films[films["group"].isin(["other_disease", "unknown"])].sort_values("finding", kind="stable")
+    spread = others.iloc[np.unique(np.linspace(0, len(others) - 1, 8).round().astype(int))]
+    chosen = (
+        films[films["group"] == "covid"].head(4),
+        films[films["group"] == "normal"].head(4),
+        spread.iloc[:4],
+        spread.iloc[4:],
+    )
+    rows = [
+        [(_square(run, film.path), film.finding.replace("|", ", ")) for film in part.itertuples()]
+        for part in chosen
+        if len(part)
+    ]
+    labels = [
+        label
+        for label, part in zip(("COVID-19", "Normal", "Other disease", "Other disease"), chosen, strict=True)
+        if len(part)
+    ]
+    return rows, labels
+
+
+def marked(run: Run) -> tuple[list[np.ndarray], list[np.ndarray], list[str]]:
+    """Return three COVID-19 training films, the mask of what shows the disease, and their titles (Fig. 1).
+
+    A phantom's mask is its true opacity. For other sources a table of marks is read where the edition names one
+    (``folders.marks``: ``image_id, x, y, width, height`` in pixels of the film); without it the masks are empty.
+    """
+    films = stages.manifest(run)
+    films = films[(films["split"] == "train") & (films["label"] == "covid")]
+    marks = _marks(run)
+    found = []
+    for film in films.itertuples():
+        pixels = images.read(film.path)
+        mask = phantom.masks(film.path)[1] if film.source == "phantom" else np.zeros(pixels.shape[:2], bool)
+        for mark in marks[marks["image_id"] == film.image_id].itertuples():
+            mask[mark.y : mark.y + mark.height, mark.x : mark.x + mark.width] = True
+        found.append((pixels, mask, f"{film.view or 'view unknown'}"))
+        if sum(mask.any() for _, mask, _ in found) == 3 or (
+            len(found) >= 3 and marks.empty and film.source != "phantom"
+        ):
+            break
+    found = sorted(found, key=lambda item: not item[1].any())[:3]
+    return [item[0] for item in found], [item[1] for item in found], [item[2] for item in found]
+
+
+def _square(run: Run, path: str) -> np.ndarray:
+    return images.fit(images.read(path), stages.preset(run))
+
+
+def _marks(run: Run) -> pd.DataFrame:
+    columns = ["image_id", "x", "y", "width", "height"]
+    if "marks" not in run.edition.folders:
+        return pd.DataFrame(columns=columns)
+    path = run.source_folder("marks")
+    try:
+        return pd.read_csv(path)[columns].astype(dict.fromkeys(columns[1:], int))
+    except (OSError, KeyError, ValueError) as fault:
+        raise Problem(
+            f"not a table of marks ({fault})", file=path, remedy=f"it needs the columns {', '.join(columns)}"
+        ) from None
