@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from deepcovid_lib import runs
-from deepcovid_lib.problems import Misuse
+from deepcovid_lib.problems import Misuse, Problem
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +67,14 @@ def test_facts_are_kept_by_stage():
     assert set(facts) == {"one", "two"}
     assert facts["one"]["seconds"] >= 0
     assert "numpy" in facts["one"]["versions"]
+
+
+def test_a_run_whose_edition_changed_is_not_reopened(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
+    run = runs.begin("tiny")
+    record = run.folder / "run.yaml"
+    record.write_text(record.read_text().replace("epochs: 20", "epochs: 200"))
+    with pytest.raises(Problem, match="edition 'tiny' was changed since this run was begun; bring it up to date"):
+        runs.reopen("tiny")
+    runs.begin("tiny")
+    assert runs.reopen("tiny").edition.recipe.epochs == 20

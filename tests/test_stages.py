@@ -88,3 +88,21 @@ def test_a_notebook_alone_obtains_what_it_lacks(tmp_path):
     told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=300)
     assert told.returncode == 0, told.stderr[-2000:]
     assert (tmp_path / "results" / "tiny" / "tables" / "tab-reliability.csv").is_file()
+
+
+@pytest.mark.parametrize(("images", "tested"), [(40, True), (100, False)])
+def test_only_as_many_images_as_the_papers_test_its_performance(monkeypatch, images, tested):
+    run = runs.resolve("covid-xray-5k")
+    monkeypatch.setattr(stages, "counts", lambda run: pd.DataFrame({"run": [31, images], "paper": [31, 40]}))
+    assert stages.tests_performance(run) == tested
+    assert ("tested here" in stages.trust(run)) == tested
+    assert ("not as many" in stages.trust(run)) != tested
+    assert not stages.tests_performance(runs.resolve("phantom"))
+
+
+def test_a_run_with_a_manifest_is_not_planned_over(monkeypatch, tmp_path):
+    monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
+    run = runs.begin("tiny")
+    run.manifest.write_text("chosen")
+    with pytest.raises(Misuse, match="has its manifest already; plan under another name"):
+        stages.plan(run)
