@@ -36,7 +36,7 @@ def page(report: Mapping[str, Any]) -> str:
     True
     """
     if not report:
-        return "# What can go wrong?\n\nThe fault tests were not recorded for this version: run `make test-faults`.\n"
+        return "# What can go wrong?\n\nThe fault tests were not recorded for this version: run\n`make test-faults RECORD=recorded/faults.json`.\n"
     known = report["faults"]
     tried, failed = sum(fault["inputs"] for fault in known), [fault for fault in known if fault["failed"]]
     skipped = sum(fault["skipped"] for fault in known)
