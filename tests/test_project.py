@@ -1,6 +1,7 @@
 """The project as a whole: what it declares, in which direction it imports, what its notebooks promise."""
 
 import ast
+import importlib
 import re
 import tomllib
 from pathlib import Path
@@ -76,6 +77,22 @@ def test_a_notebook_is_stripped_and_says_its_parameters(path):
     parameters = papermill.inspect_notebook(str(path))
     assert {"edition", "run_name", "settings"} <= set(parameters)
     assert all(known["help"] and known["inferred_type_name"] != "None" for known in parameters.values())
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_calls_what_the_library_has(path):
+    notebook = nbformat.read(path, as_version=4)
+    tree = ast.parse("\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code"))
+    modules = {
+        alias.asname or alias.name: importlib.import_module(f"deepcovid_lib.{alias.name}")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "deepcovid_lib"
+        for alias in node.names
+    }
+    called = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) in modules]
+    assert called
+    for node in called:
+        assert hasattr(modules[node.value.id], node.attr), f"{path.name}: {node.value.id}.{node.attr}"
 
 
 def test_every_artefact_of_the_paper_is_made_by_a_notebook():
