@@ -36,7 +36,8 @@ def page(report: Mapping[str, Any]) -> str:
     True
     """
     if not report:
-        return "# What can go wrong?\n\nThe fault tests were not recorded for this version: run\n`make test-faults RECORD=recorded/faults.json`.\n"
+        remedy = "`make test-faults RECORD=recorded/faults.json`"
+        return f"# What can go wrong?\n\nThe fault tests were not recorded for this version: run\n{remedy}.\n"
     known = report["faults"]
     tried, failed = sum(fault["inputs"] for fault in known), [fault for fault in known if fault["failed"]]
     skipped = sum(fault["skipped"] for fault in known)

@@ -89,7 +89,8 @@ def test_a_notebook_calls_what_the_library_has(path):
         if isinstance(node, ast.ImportFrom) and node.module == "deepcovid_lib"
         for alias in node.names
     }
-    called = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) in modules]
+    used = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    called = [node for node in used if getattr(node.value, "id", None) in modules]
     assert called
     for node in called:
         assert hasattr(modules[node.value.id], node.attr), f"{path.name}: {node.value.id}.{node.attr}"
