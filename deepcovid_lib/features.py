@@ -225,10 +225,9 @@ def _square(item: _Item, preset: Preset, cache: Path) -> np.ndarray:
     path = cache / "images" / preset.key / item.sha256[:2] / f"{item.sha256}.safetensors"
     square = _read(path, entry)
     if square is None:
-        film = images.read(item.path)
+        square = images.square(item.path, preset)
         if sha256(item.path) != item.sha256:
             raise Problem("has changed since the manifest was written", file=item.path, remedy="curate again")
-        square = images.fit(film, preset)
         _write(path, entry, square)
     return square
 

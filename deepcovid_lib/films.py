@@ -62,7 +62,7 @@ def marked(run: Run) -> tuple[list[np.ndarray], list[np.ndarray], list[str]]:
 
 
 def _square(run: Run, path: str) -> np.ndarray:
-    return images.fit(images.read(path), stages.preset(run))
+    return images.square(path, stages.preset(run))
 
 
 def _marks(run: Run) -> pd.DataFrame:

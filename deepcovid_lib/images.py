@@ -55,6 +55,16 @@ def read(path: str | Path) -> np.ndarray:
     >>> film.shape, film.dtype, int(film.max())
     ((32, 40, 3), dtype('uint8'), 128)
     """
+    return _three(_decoded(path))
+
+
+def _three(pixels: np.ndarray) -> np.ndarray:
+    """Three equal channels of a grey film; a film in colour as it is."""
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+def _decoded(path: str | Path) -> np.ndarray:
+    """Every pixel of a file, uint8 (height, width) where the film is grey, else (height, width, 3)."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for without end
             raise Problem("is a directory, a pipe or a device", file=path, remedy="check the path")
@@ -76,7 +86,7 @@ def _pixels(stream, path: str | Path) -> np.ndarray:
         image = reader(stream)
         _refuse_odd(image, path)
         image.load()
-        return _rgb(ImageOps.exif_transpose(image))
+        return _plain(ImageOps.exif_transpose(image))
     except Problem:
         raise
     except Exception as fault:  # on damaged bytes Pillow raises a dozen types
@@ -105,12 +115,14 @@ def _refuse_odd(image: ImageFile.ImageFile, path: str | Path) -> None:
         raise Problem(f"holds {image.n_frames} frames", file=path, remedy="save the film alone, as one still image")
 
 
-def _rgb(image: Image.Image) -> np.ndarray:
-    """Return a decoded image of any Pillow mode as uint8 (height, width, 3)."""
+def _plain(image: Image.Image) -> np.ndarray:
+    """Return a decoded image of any Pillow mode as uint8 in grey (height, width) or colour (height, width, 3)."""
     if image.mode.startswith("I"):
         grey = np.asarray(image)
         bits = next(bits for bits in DEPTHS if grey.max() < 2**bits)
-        return np.repeat((grey >> (bits - 8)).astype(np.uint8)[..., None], 3, axis=2)
+        return (grey >> (bits - 8)).astype(np.uint8)
+    if image.mode == "L" and "transparency" not in image.info:
+        return np.array(image)
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
@@ -159,12 +171,12 @@ def fit(image: np.ndarray, preset: Preset) -> np.ndarray:
 
     Parameters
     ----------
-    image : numpy.ndarray of uint8, shape (height, width, 3)
+    image : numpy.ndarray of uint8, shape (height, width, 3), or (height, width) in grey
     preset : Preset
 
     Returns
     -------
-    numpy.ndarray of uint8, shape (size, size, 3)
+    numpy.ndarray of uint8, shape (size, size, 3), or (size, size) in grey
 
     Examples
     --------
@@ -177,6 +189,31 @@ def fit(image: np.ndarray, preset: Preset) -> np.ndarray:
     left, top = round((width - size) / 2), round((height - size) / 2)
     resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
     return np.array(resized.crop((left, top, left + size, top + size)))
+
+
+def square(path: str | Path, preset: Preset) -> np.ndarray:
+    """Read a film at the size of a preset: the bytes of ``fit(read(path), preset)``.
+
+    A grey film, as most are, is decoded and scaled as one channel.
+
+    Returns
+    -------
+    numpy.ndarray of uint8, shape (size, size, 3)
+
+    Raises
+    ------
+    Problem
+        As `read` does.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "film.png"
+    >>> Image.new("L", (40, 32), 99).save(path)
+    >>> square(path, Preset(size=8)).shape
+    (8, 8, 3)
+    """
+    return _three(fit(_decoded(path), preset))
 
 
 def normalise(images: np.ndarray) -> np.ndarray:

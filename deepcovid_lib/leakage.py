@@ -121,7 +121,7 @@ def near_duplicates(frame: pd.DataFrame, *, threshold: float = SIMILAR) -> pd.Da
 def _thumbnails(paths: pd.Series) -> np.ndarray:
     """Read films as uint8 (n, SIDE, SIDE, 3)."""
     preset = images.Preset(size=SIDE)
-    films = [images.fit(images.read(path), preset) for path in track(list(paths), label="look for duplicates")]
+    films = [images.square(path, preset) for path in track(list(paths), label="look for duplicates")]
     return np.stack(films) if films else np.zeros((0, SIDE, SIDE, 3), np.uint8)
 
 

@@ -51,7 +51,7 @@ def score_files(paths: Sequence[Path], head: Path) -> tuple[pd.DataFrame, list[P
     rows, refused = [], []
     for path in paths:
         try:
-            square = images.normalise(images.fit(images.read(path), preset)[np.newaxis])
+            square = images.normalise(images.square(path, preset)[np.newaxis])
         except Problem as problem:
             refused.append(problem)
             continue

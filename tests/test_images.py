@@ -235,6 +235,16 @@ def test_crop_loses_the_margins_that_squash_keeps():
     assert images.fit(film, images.Preset(size=50, fit="squash")).max() == 255
 
 
+@pytest.mark.parametrize("fit", ["squash", "crop"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK"])
+def test_a_square_is_the_film_read_and_fitted(tmp_path, film, mode, fit):
+    path = tmp_path / ("film.jpg" if mode == "CMYK" else "film.png")
+    deep = Image.fromarray(film[..., 0].astype(np.uint16) * 16)
+    (deep if mode == "I;16" else Image.fromarray(film).convert(mode)).save(path)
+    preset = images.Preset(size=64, fit=fit)
+    np.testing.assert_array_equal(images.square(path, preset), images.fit(images.read(path), preset))
+
+
 def test_presets_are_values_with_distinct_keys():
     presets = [images.Preset(size, fit) for size in (64, 224) for fit in ("squash", "crop")]
     assert len({preset.key for preset in presets}) == 4
@@ -360,3 +370,4 @@ def test_every_real_film_is_read():
         film = images.read(path)
         assert film.ndim == 3
         assert film.std() > 1
+        np.testing.assert_array_equal(images.square(path, images.Preset()), images.fit(film, images.Preset()))

@@ -9,12 +9,14 @@ from __future__ import annotations
 import csv
 import difflib
 import gzip
+import io
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from deepcovid_lib.problems import Problem
@@ -114,17 +116,18 @@ def read_columns(
     [['mild', '311a']]
     """
     path = Path(path)
-    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as stream:
-            lines = csv.reader(stream)
-            header = [_plain(name) for name in next(lines, [])]
-            positions = _positions(header, path, needed, optional)
-            starts = _starts(lines, header, path)
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as stream:
+            content = stream.read()
+        content.decode("utf-8")
+        lines = csv.reader(io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline=""))
+        header = [_plain(name) for name in next(lines, [])]
+        positions = _positions(header, path, needed, optional)
+        starts = _even(content, len(header)) or _starts(lines, header, path)
         if isinstance(dtype, dict):
             dtype = {positions[name]: kind for name, kind in dtype.items() if name in positions}
         frame = pd.read_csv(
-            path,
+            io.BytesIO(content),
             header=None,
             skiprows=1,
             usecols=sorted(positions.values()),
@@ -133,9 +136,7 @@ def read_columns(
             encoding="utf-8-sig",
         )
     except UnicodeDecodeError as fault:
-        with opened(path, "rb") as stream:
-            content = stream.read()
-        row = content[: _undecodable(content)].count(b"\n") + 1
+        row = fault.object[: fault.start].count(b"\n") + 1
         raise Problem("is not UTF-8 text", file=path, row=row, remedy="save it as CSV in UTF-8") from fault
     except pd.errors.EmptyDataError:
         raise Problem("holds no rows", file=path, remedy="fetch the table again") from None
@@ -192,6 +193,18 @@ def _plain(name: str) -> str:
     return "_".join(name.lower().split())
 
 
+def _even(content: bytes, width: int) -> range | None:
+    """Where rows start that are a line of `width` cells each, without a quote; None if a row may be otherwise."""
+    if b'"' in content or b"\0" in content or content.count(b"\r") != content.count(b"\r\n"):
+        return None
+    marks = np.frombuffer(content, np.uint8)
+    ends = np.flatnonzero(marks == ord("\n"))
+    if not content.endswith(b"\n"):
+        ends = np.append(ends, len(content))
+    cells = 1 + np.diff(np.searchsorted(np.flatnonzero(marks == ord(",")), ends))
+    return range(len(cells)) if width > 1 and len(cells) and (cells == width).all() else None
+
+
 def _starts(lines: Iterator[list[str]], header: list[str], path: Path) -> list[int]:
     """Return where each row starts, the first line below the header being 0; raise for a row that does not line up."""
     width, most = len(header), sum(1 + name.count(",") for name in header)  # NIH quotes `[x,y]` in the header alone
@@ -204,15 +217,6 @@ def _starts(lines: Iterator[list[str]], header: list[str], path: Path) -> list[i
             starts.append(start)
         start = lines.line_num - 1
     return starts
-
-
-def _undecodable(content: bytes) -> int:
-    """Return the place of the first byte that is not UTF-8."""
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError as fault:
-        return fault.start
-    return len(content)
 
 
 def _positions(header: list[str], path: Path, needed: Sequence[str], optional: Sequence[str]) -> dict[str, int]:

@@ -130,7 +130,10 @@ def _read(table: Path) -> pd.DataFrame:
 
 def _patients(paths: np.ndarray, table: Path) -> pd.Series:
     """Return the patient of each path, e.g. ``patient00001``, as categories."""
-    named = [f"///{path}".rsplit("/", 3)[-3] for path in paths]
+    try:
+        named = [path.rsplit("/", 3)[-3] for path in paths]
+    except IndexError:
+        named = [f"///{path}".rsplit("/", 3)[-3] for path in paths]
     codes, names = pd.factorize(np.array(named, dtype=object))
     odd = [code for code, name in enumerate(names) if not name.startswith("patient")]
     if odd:
