@@ -31,7 +31,7 @@ coverage: env  ## branch coverage of the library under the tests, subprocesses a
 	@.venv/bin/python -m pytest -q -n 2 --cov
 
 test-faults: env  ## the slow faults: kills, full disks; RECORD=recorded/faults.json runs all and keeps the outcome
-	@.venv/bin/python -m pytest -q -n 2 tests/faults --faults $(if $(RECORD),--record-faults $(RECORD),-m slow_fault)
+	@.venv/bin/python -m pytest -q -n 2 --dist loadfile tests/faults --faults $(if $(RECORD),--record-faults $(RECORD),-m slow_fault)
 
 repository: env  ## write the project's address everywhere: URL=https://host/owner/name, or URL= to unset
 	@test "$(origin URL)" != undefined || { echo "Write: make repository URL=https://host/owner/name" >&2; exit 2; }

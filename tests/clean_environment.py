@@ -1,11 +1,12 @@
 """Every notebook on its own, in environments that hold nothing but the wheel: `python tests/clean_environment.py`.
 
 For each interpreter the wheel, its dependencies and a kernel are installed in an empty environment, in the versions of
-the lock; so is the sdist, in another one, where the command starts. Each notebook then starts in an empty folder with
-an empty home and no checkout in sight, on the tiny edition; those that can start from recorded scores do so too, on the
-phantoms. It proves that a notebook needs nothing but the wheel, that it leaves its artefacts in the folder it was
-started in, that no Python code of its kernel opens a file elsewhere for writing, and that a replay makes no image,
-feature or head. Papermill and the kernel's client run in the environment that this file is started in.
+the lock; so is the sdist, in another one, where the command starts. Each notebook then starts with an empty home and no
+checkout in sight, in a folder that holds nothing, or nothing but the films and features that those before it drew and
+computed there, on the tiny edition; those that can start from recorded scores do so too, on the phantoms, in an empty
+folder. It proves that a notebook needs nothing but the wheel, that it leaves its artefacts in the folder it was started
+in, that no Python code of its kernel opens a file elsewhere for writing, and that a replay makes no image, feature or
+head. Papermill and the kernel's client run in the environment that this file is started in.
 """
 
 import argparse
@@ -111,8 +112,11 @@ def surroundings(place):
 
 
 def executed(notebook, parameters, place):
-    """Execute one notebook in an empty folder; return its seconds and what is wrong, empty if nothing is."""
+    """Execute one notebook in a folder of its own; return its seconds and what is wrong, empty if nothing is."""
     folder = Path(tempfile.mkdtemp(prefix=f"{notebook.stem}-", dir=place))
+    made = place / "cache"
+    if parameters.get("speed") != "replay" and made.is_dir():
+        made.rename(folder / "cache")
     target = folder / "executed" / notebook.name
     writes = place / "writes.txt"
     writes.unlink(missing_ok=True)
@@ -127,7 +131,10 @@ def executed(notebook, parameters, place):
     seconds = time.monotonic() - began
     if told.returncode:
         return seconds, told.stderr.strip().splitlines()[-1]
-    return seconds, "; ".join([*lacking(folder, target, parameters), *strays(folder, place, writes)])
+    wrong = "; ".join([*lacking(folder, target, parameters), *strays(folder, place, writes)])
+    if parameters.get("speed") != "replay" and (folder / "cache").is_dir():
+        (folder / "cache").rename(made)
+    return seconds, wrong
 
 
 def lacking(folder, target, parameters):

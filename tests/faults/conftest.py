@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from deepcovid_lib import runs
 from deepcovid_lib.files import write_json
@@ -108,11 +109,16 @@ def copied_checkout():
 
 
 @pytest.fixture(scope="session")
-def undisturbed(copied_checkout, tmp_path_factory):
-    """The checkout of a tiny run that nothing disturbed, book included."""
-    folder = copied_checkout(tmp_path_factory.mktemp("undisturbed") / "checkout")
-    environment = {**os.environ, "DEEPCOVID_ROOT": str(folder), "PYTHONPATH": str(folder)}
-    command = [sys.executable, "-m", "deepcovid_lib.cli", "reproduce", "--edition", "tiny"]
-    told = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
-    assert told.returncode == 0, told.stderr
+def undisturbed(copied_checkout, tmp_path_factory, worker_id):
+    """The checkout of a tiny run that nothing disturbed, book included; made once, whoever asks first."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "undisturbed"
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            making = copied_checkout(folder.with_name("undisturbed-in-the-making"))
+            environment = {**os.environ, "DEEPCOVID_ROOT": str(making), "PYTHONPATH": str(making)}
+            command = [sys.executable, "-m", "deepcovid_lib.cli", "reproduce", "--edition", "tiny"]
+            told = subprocess.run(command, capture_output=True, text=True, cwd=making, env=environment)
+            assert told.returncode == 0, told.stderr
+            making.rename(folder)
     return folder
