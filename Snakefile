@@ -231,9 +231,9 @@ rule audit:
 rule claims:
     input:
         notebook("claims"), f"{OUT}/manifest.csv", SCORES, LOOKS,
-        library("areas", "checks", "metrics", "tables", "leakage", "findings", "claims", "stages"), "deepcovid_lib/claims.yaml",
+        library("areas", "checks", "metrics", "tables", "leakage", "findings/evidence", "findings/inputs", "findings/ranks", "findings/rates", "claims", "stages"), "deepcovid_lib/claims.yaml",
     output:
-        tables("tab-claims"), figures("fig-claims"), executed("claims"), values("claims"),
+        tables("tab-claims"), executed("claims"), values("claims"),
     params:
         name="claims",
         asked=asked("models", "tests_paper", "recipe", "copies", "split", "weights"),

@@ -1,0 +1,88 @@
+"""Claims about images, patients and training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from deepcovid_lib import leakage, style
+from deepcovid_lib import manifest as manifests
+from deepcovid_lib.findings.evidence import NO_CLASS, Evidence, Finding
+
+
+def images(evidence: Evidence, *, split: str, of: str, least: float = 0, most: float = math.inf) -> Finding:
+    """Test a number of images; `split` is ``train``, ``test`` or ``both``, `of` a class of `tables.dataset`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> counts = pd.DataFrame({"split": ["train"], "class": ["COVID-19"], "run": [31]})
+    >>> images(Evidence({}, counts, {}, None, {}), split="train", of="COVID-19", least=31, most=31).holds
+    True
+    """
+    rows = evidence.counts[evidence.counts["class"] == of]
+    number = int(rows.loc[rows["split"].isin(["train", "test"] if split == "both" else [split]), "run"].sum())
+    return Finding(least <= number <= most, number)
+
+
+def categories(evidence: Evidence, *, split: str, normal: int, each: Sequence[float]) -> Finding:
+    """Test how many images without a finding, and with each other finding, a split has; the value is the first.
+
+    `each` is the least and the most images of one other finding.
+    """
+    if evidence.manifest is None:
+        return Finding(None, reason="recorded scores do not tell findings apart")
+    rows = evidence.manifest[(evidence.manifest["split"] == split) & (evidence.manifest["label"] == "non_covid")]
+    groups = manifests.group(rows)
+    if not len(rows) or not groups.isin(["normal", "other_disease"]).all():
+        return Finding(None, reason="not every image has a finding")
+    sizes = rows.loc[groups == "other_disease", "finding"].value_counts()
+    if not len(sizes):
+        return Finding(False, int((groups == "normal").sum()), reason="no other finding")
+    holds = int((groups == "normal").sum()) == normal and each[0] <= sizes.min() and sizes.max() <= each[1]
+    told = f"{len(sizes)} other findings with {sizes.min():,} to {sizes.max():,} images each"
+    return Finding(bool(holds), int((groups == "normal").sum()), reason=told)
+
+
+def patients_apart(evidence: Evidence) -> Finding:
+    """Test that no patient has films in training and in test; the value is how many have."""
+    if evidence.manifest is None:
+        return Finding(None, reason="recorded scores hold the test patients alone")
+    shared = len(leakage.overlap(evidence.manifest))
+    return Finding(shared == 0, shared)
+
+
+def imbalance(evidence: Evidence, *, least: float) -> Finding:
+    """Test how many non-COVID images stand against one COVID-19 image in the test set."""
+    test = evidence.counts[evidence.counts["split"] == "test"].set_index("class")["run"]
+    if not test["COVID-19"]:
+        return Finding(None, reason=NO_CLASS)
+    ratio = test["Non-COVID"] / test["COVID-19"]
+    return Finding(bool(ratio >= least), ratio)
+
+
+def loss_falls(evidence: Evidence) -> Finding:
+    """Test that every model's loss is lower in the last epoch than in the first; the value is the greatest ratio."""
+    ratios = {}
+    for model, history in evidence.histories.items():
+        if len(history) < 2:
+            return Finding(None, reason="the training was not recorded, or has one epoch")
+        ratios[model] = float(history["loss"].iloc[-1] / history["loss"].iloc[0])
+    if not ratios:
+        return Finding(None, reason="no model")
+    highest = max(ratios, key=ratios.get)
+    return Finding(ratios[highest] < 1, ratios[highest], reason=style.model(highest).label)
+
+
+def last_layer(evidence: Evidence) -> Finding:
+    """Test that what was trained is the last layer of every model; the value is how many parameters that is."""
+    if not evidence.heads:
+        return Finding(None, reason="recorded scores do not hold what was trained")
+    holds = all(trained == layer for trained, layer in evidence.heads.values())
+    number = sum(math.prod(shape) for trained, _ in evidence.heads.values() for shape in trained.values())
+    return Finding(holds, number, reason="over all models; features are computed before training")
+
+
+def untried(evidence: Evidence, *, why: str) -> Finding:
+    """Say why a run cannot tell."""
+    return Finding(None, reason=why)
