@@ -6,6 +6,7 @@ confirms or refutes a sentence about them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
@@ -52,12 +53,20 @@ def listed() -> pd.DataFrame:
     return table.fillna({"unit": "", "reading": ""})
 
 
-def evidence(run: Run) -> Evidence:
-    """Return what a run leaves to judge the claims by; a replayed run has no manifest and no heads."""
-    present = [model for model in run.edition.models if model in MODELS]
+def evidence(run: Run, scores_by_model: Mapping[str, pd.DataFrame]) -> Evidence:
+    """Return what a run leaves to judge the claims by, of the paper's models alone.
+
+    Parameters
+    ----------
+    run : Run
+        A replayed one has no manifest and no heads.
+    scores_by_model : mapping of str to DataFrame
+        Of `stages.all_scores`.
+    """
+    present = [model for model in scores_by_model if model in MODELS]
     replayed = run.speed == "replay"
     return Evidence(
-        scores={model: stages.scores(run, model) for model in present},
+        scores={model: scores_by_model[model] for model in present},
         counts=stages.counts(run),
         histories={model: stages.history(run, model) for model in present},
         manifest=None if replayed else stages.manifest(run),
@@ -153,7 +162,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     for row in table.to_dict("records"):
         runs.append(_said(row["value"], row["unit"]))
         low, high = _said(row["low"], row["unit"]), _said(row["high"], row["unit"])
-        intervals.append("–" if pd.isna(row["low"]) else f"{low} to {high}")
+        intervals.append("–" if pd.isna(row["low"]) else f"{low.removesuffix(' points')} to {high}")
     return table.assign(run_shown=runs, interval_shown=intervals)
 
 

@@ -1,5 +1,7 @@
 """The list of claims, and verdicts that keep this run and the paper apart."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,7 +40,9 @@ def paper_like(models=claims.MODELS):
     )
 
 
-FULL = paper_like()
+@cache
+def judged(comparable):
+    return claims.table(paper_like(), images=comparable, performance=comparable).set_index("claim")
 
 
 def test_the_claims_are_data_with_a_known_test_each():
@@ -70,17 +74,17 @@ def test_the_four_verdicts(scope, images, performance, testing, holds, word):
 
 
 def test_other_images_or_weights_neither_confirm_nor_refute():
-    table = claims.table(FULL, images=False, performance=False).set_index("claim")
+    table = judged(False)
     assert set(table.loc[table["scope"] != "method", "verdict"]) == {NO_TEST}
     assert (table.loc[table["verdict"] == NO_TEST, "reason"] != "").all()
-    tested = claims.table(FULL, images=True, performance=True).set_index("claim")
+    tested = judged(True)
     assert table["of_this_run"].equals(tested["of_this_run"])
     known = tested["scope"] != "practice"
     assert tested.loc[known, "verdict"].equals(tested.loc[known, "of_this_run"])
 
 
 def test_the_papers_own_numbers_get_the_verdicts_they_should():
-    table = claims.table(FULL, images=True, performance=True).set_index("claim")
+    table = judged(True)
     holding = [
         "The training set has 31 COVID-19 images.",
         "1,700 test images have no finding, and each of 13 other categories has around 100.",
@@ -115,7 +119,7 @@ def test_three_models_do_not_decide_a_claim_on_four():
 def test_a_replay_has_scores_counts_and_no_images(tmp_path, monkeypatch):
     monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
     run = runs.resolve("phantom", speed="replay")
-    known = claims.evidence(run)
+    known = claims.evidence(run, stages.all_scores(run))
     assert list(known.scores) == list(claims.MODELS)
     assert known.manifest is None
     table = claims.table(known, images=run.tests("counts"), performance=stages.tests_performance(run))
@@ -127,7 +131,7 @@ def test_a_replay_has_scores_counts_and_no_images(tmp_path, monkeypatch):
 def test_what_is_shown():
     rows = [
         ("share", 0.9051, 0.894, 0.915, "90.5%", "89.4% to 91.5%"),
-        ("points", -0.012, -0.02, 0.001, "−1.2 points", "−2.0 points to 0.1 points"),
+        ("points", -0.012, -0.02, 0.001, "−1.2 points", "−2.0 to 0.1 points"),
         ("area", 0.9931, np.nan, np.nan, "0.993", "–"),
         ("images", 3000.0, np.nan, np.nan, "3,000 images", "–"),
         ("ratio", 75.0, np.nan, np.nan, "75.00", "–"),
@@ -139,7 +143,7 @@ def test_what_is_shown():
 
 
 def test_the_tally_counts_every_claim():
-    table = claims.table(FULL, images=False, performance=False)
+    table = judged(False)
     numbers = [int(word) for word in claims.tally(table["verdict"]).split() if word.isdigit()]
     assert sum(numbers) == len(table)
     assert "not a test" not in claims.tally(table["of_this_run"])

@@ -40,7 +40,8 @@ def categories(evidence: Evidence, *, split: str, normal: int, each: Sequence[fl
     if not len(sizes):
         return Finding(False, int((groups == "normal").sum()), reason="no other finding")
     holds = int((groups == "normal").sum()) == normal and each[0] <= sizes.min() and sizes.max() <= each[1]
-    told = f"{len(sizes)} other findings with {sizes.min():,} to {sizes.max():,} images each"
+    span = " to ".join(dict.fromkeys(f"{size:,}" for size in (sizes.min(), sizes.max())))
+    told = f"other findings: {len(sizes)}, images of each: {span}"
     return Finding(bool(holds), int((groups == "normal").sum()), reason=told)
 
 
