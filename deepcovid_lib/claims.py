@@ -117,6 +117,16 @@ def table(evidence: Evidence, *, images: bool, performance: bool) -> pd.DataFram
         ``claim, where, scope, test, unit``; the run's ``value`` with its 95% interval ``low, high`` (NaN where there is
         none); ``of_this_run``, whether the sentence holds of the run; the ``verdict`` on the paper's sentence; and
         the ``reason``.
+
+    Examples
+    --------
+    >>> from deepcovid_lib import tables
+    >>> manifest = pd.DataFrame({"patient_id": ["a"], "label": ["covid"], "split": ["test"]})
+    >>> counts = tables.dataset(manifest, copies=4, comparable=False)
+    >>> known = Evidence({}, counts, {}, None, {})
+    >>> judged = table(known, images=False, performance=False)
+    >>> print(*judged.loc[1, ["claim", "value", "of_this_run", "verdict"]], sep="; ")
+    The test set has 40 COVID-19 images.; 1.0; does not; not a test of this claim
     """
     rows = []
     missing = [style.model(model).label for model in MODELS if model not in evidence.scores]

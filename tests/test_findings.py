@@ -98,7 +98,7 @@ CASES = {
         None,
     ),
     "categories": (
-        {"split": "train", "normal": 5, "each": [2, 2]},
+        {"split": "train", "normal": 5, "others": 2, "each": [2, 2]},
         evidence(manifest=manifest()),
         evidence(manifest=manifest(each=(2, 3))),
         evidence(),
@@ -292,6 +292,12 @@ def test_specificities_against_a_range(of, least, most, holds):
     assert found.holds is holds
     if of == "mean":
         assert found.value == pytest.approx(0.875)
+
+
+@pytest.mark.parametrize(("normal", "others", "holds"), [(5, 2, True), (4, 2, False), (5, 3, False)])
+def test_the_number_of_findings_counts_too(normal, others, holds):
+    found = findings.categories(evidence(manifest=manifest()), split="train", normal=normal, others=others, each=[2, 2])
+    assert found.holds is holds
 
 
 def test_paired_films_are_compared_as_pairs():

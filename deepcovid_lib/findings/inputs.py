@@ -25,10 +25,18 @@ def images(evidence: Evidence, *, split: str, of: str, least: float = 0, most: f
     return Finding(least <= number <= most, number)
 
 
-def categories(evidence: Evidence, *, split: str, normal: int, each: Sequence[float]) -> Finding:
-    """Test how many images without a finding, and with each other finding, a split has; the value is the first.
+def categories(evidence: Evidence, *, split: str, normal: int, others: int, each: Sequence[float]) -> Finding:
+    """Test how many non-COVID images a split has without a finding, which is the value, and with each other finding.
 
-    `each` is the least and the most images of one other finding.
+    `others` is how many other findings there are, `each` the least and the most images of one of them.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> films = pd.DataFrame({"finding": ["No Finding", "Edema", "Edema"], "split": "train", "label": "non_covid"})
+    >>> found = categories(Evidence({}, None, {}, films, {}), split="train", normal=1, others=1, each=[2, 2])
+    >>> found.holds, found.reason
+    (True, 'other findings: 1, images of each: 2')
     """
     if evidence.manifest is None:
         return Finding(None, reason="recorded scores do not tell findings apart")
@@ -39,14 +47,23 @@ def categories(evidence: Evidence, *, split: str, normal: int, each: Sequence[fl
     sizes = rows.loc[groups == "other_disease", "finding"].value_counts()
     if not len(sizes):
         return Finding(False, int((groups == "normal").sum()), reason="no other finding")
-    holds = int((groups == "normal").sum()) == normal and each[0] <= sizes.min() and sizes.max() <= each[1]
+    holds = int((groups == "normal").sum()) == normal and len(sizes) == others
+    holds = holds and each[0] <= sizes.min() and sizes.max() <= each[1]
     span = " to ".join(dict.fromkeys(f"{size:,}" for size in (sizes.min(), sizes.max())))
     told = f"other findings: {len(sizes)}, images of each: {span}"
     return Finding(bool(holds), int((groups == "normal").sum()), reason=told)
 
 
 def patients_apart(evidence: Evidence) -> Finding:
-    """Test that no patient has films in training and in test; the value is how many have."""
+    """Test that no patient has films in training and in test; the value is how many have.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> films = pd.DataFrame({"patient_id": ["a", "a"], "split": ["train", "test"]})
+    >>> patients_apart(Evidence({}, None, {}, films, {}))[:2]
+    (False, 1)
+    """
     if evidence.manifest is None:
         return Finding(None, reason="recorded scores hold the test patients alone")
     shared = len(leakage.overlap(evidence.manifest))
@@ -54,16 +71,32 @@ def patients_apart(evidence: Evidence) -> Finding:
 
 
 def imbalance(evidence: Evidence, *, least: float) -> Finding:
-    """Test how many non-COVID images stand against one COVID-19 image in the test set."""
+    """Test how many non-COVID images stand against one COVID-19 image in the test set.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> counts = pd.DataFrame({"split": ["test"] * 2, "class": ["COVID-19", "Non-COVID"], "run": [40, 3000]})
+    >>> imbalance(Evidence({}, counts, {}, None, {}), least=10)[:2]
+    (True, 75.0)
+    """
     test = evidence.counts[evidence.counts["split"] == "test"].set_index("class")["run"]
     if not test["COVID-19"]:
         return Finding(None, reason=NO_CLASS)
-    ratio = test["Non-COVID"] / test["COVID-19"]
-    return Finding(bool(ratio >= least), ratio)
+    ratio = float(test["Non-COVID"] / test["COVID-19"])
+    return Finding(ratio >= least, ratio)
 
 
 def loss_falls(evidence: Evidence) -> Finding:
-    """Test that every model's loss is lower in the last epoch than in the first; the value is the greatest ratio."""
+    """Test that every model's loss is lower in the last epoch than in the first; the value is the greatest ratio.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> history = pd.DataFrame({"epoch": [1, 2], "loss": [0.7, 0.35]})
+    >>> loss_falls(Evidence({}, None, {"resnet18": history}, None, {}))[:2]
+    (True, 0.5)
+    """
     ratios = {}
     for model, history in evidence.histories.items():
         if len(history) < 2:
@@ -76,7 +109,14 @@ def loss_falls(evidence: Evidence) -> Finding:
 
 
 def last_layer(evidence: Evidence) -> Finding:
-    """Test that what was trained is the last layer of every model; the value is how many parameters that is."""
+    """Test that what was trained is the last layer of every model; the value is how many parameters that is.
+
+    Examples
+    --------
+    >>> layer = {"weight": (2, 512), "bias": (2,)}
+    >>> last_layer(Evidence({}, None, {}, None, {"resnet18": (layer, layer)}))[:2]
+    (True, 1026)
+    """
     if not evidence.heads:
         return Finding(None, reason="recorded scores do not hold what was trained")
     holds = all(trained == layer for trained, layer in evidence.heads.values())
@@ -85,5 +125,11 @@ def last_layer(evidence: Evidence) -> Finding:
 
 
 def untried(evidence: Evidence, *, why: str) -> Finding:
-    """Say why a run cannot tell."""
+    """Say why a run cannot tell.
+
+    Examples
+    --------
+    >>> untried(Evidence({}, None, {}, None, {}), why="nobody looked").reason
+    'nobody looked'
+    """
     return Finding(None, reason=why)

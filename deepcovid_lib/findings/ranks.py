@@ -32,6 +32,12 @@ def ranked(evidence: Evidence, *, above: Sequence[str], below: Sequence[str]) ->
     References
     ----------
     DeLong et al. (1988), Biometrics 44:837.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"group": ["covid"] * 4 + ["normal"] * 4, "score": [8, 7, 6, 5, 4, 3, 2, 1]})
+    >>> ranked(Evidence({"resnet18": scores}, None, {}, None, {}), above=["covid"], below=["normal"])[:2]
+    (True, 1.0)
     """
     told = {}
     for model, scores in evidence.scores.items():
@@ -59,6 +65,14 @@ def farthest_apart(evidence: Evidence, *, model: str) -> Finding:
     """Test that a model parts the mean scores of the classes more than the best other model does.
 
     The value is the difference of the two gaps; its interval resamples patients within each class.
+
+    Examples
+    --------
+    >>> one = pd.DataFrame({"image_id": range(12), "patient_id": range(12), "label": ["covid", "non_covid"] * 6})
+    >>> far, near = (one.assign(score=[high, 0.1] * 6) for high in (0.9, 0.5))
+    >>> known = Evidence({"squeezenet": far, "resnet18": near}, None, {}, None, {})
+    >>> farthest_apart(known, model="squeezenet").holds
+    True
     """
     gaps = {}
     for name, scores in evidence.scores.items():
@@ -78,7 +92,15 @@ def farthest_apart(evidence: Evidence, *, model: str) -> Finding:
 
 
 def largest_area(evidence: Evidence, *, model: str) -> Finding:
-    """Test that a model's area under the ROC curve exceeds the best other one (paired DeLong)."""
+    """Test that a model's area under the ROC curve exceeds the best other one (paired DeLong).
+
+    Examples
+    --------
+    >>> one = pd.DataFrame({"image_id": range(4), "label": ["covid", "non_covid"] * 2, "score": [0.9, 0.1, 0.8, 0.2]})
+    >>> known = Evidence({"squeezenet": one, "resnet18": one}, None, {}, None, {})
+    >>> largest_area(known, model="squeezenet").reason
+    'the areas leave their difference no interval'
+    """
     areas = _areas(evidence)
     if model not in areas or len(areas) < 2:
         return lacks(model)
@@ -90,7 +112,14 @@ def largest_area(evidence: Evidence, *, model: str) -> Finding:
 
 
 def similar_areas(evidence: Evidence, *, within: float) -> Finding:
-    """Test that no two models' areas are farther apart than `within` (paired DeLong on the extremes)."""
+    """Test that no two models' areas are farther apart than `within` (paired DeLong on the extremes).
+
+    Examples
+    --------
+    >>> one = pd.DataFrame({"image_id": range(4), "label": ["covid", "non_covid"] * 2, "score": [0.9, 0.1, 0.8, 0.2]})
+    >>> similar_areas(Evidence({"squeezenet": one, "resnet18": one}, None, {}, None, {}), within=0.02)[:2]
+    (True, 0.0)
+    """
     areas = _areas(evidence)
     if len(areas) < 2:
         return Finding(None, reason="needs two models and both classes")

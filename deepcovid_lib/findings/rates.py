@@ -18,6 +18,14 @@ def specificities(evidence: Evidence, *, least: float, most: float, of: str) -> 
     A share holds where its interval lies in the range and does not where it lies outside; the intervals are Wilson's,
     that of the mean resamples patients. The value is the least share for ``every``, the number of models inside for
     ``half``.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"label": ["covid"] * 40 + ["non_covid"] * 60})
+    >>> scores["score"] = [0.9] * 39 + [0.1] + [0.95] * 6 + [0.2] * 54
+    >>> known = Evidence({"resnet18": scores}, None, {}, None, {})
+    >>> print(*specificities(known, least=0.7, most=1, of="every")[:2])
+    True 0.9
     """
     rates = _rates(evidence, "specificity")
     if rates is None:
@@ -63,7 +71,16 @@ def better_specificity(evidence: Evidence, *, models: Sequence[str]) -> Finding:
 
 
 def reaches(evidence: Evidence, *, share: float) -> Finding:
-    """Test that every model has a threshold of exactly this sensitivity, to one decimal of a percent."""
+    """Test that every model has a threshold of exactly this sensitivity, to one decimal of a percent.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"label": ["covid"] * 40 + ["non_covid"] * 60})
+    >>> scores["score"] = [0.9] * 39 + [0.1] + [0.95] * 6 + [0.2] * 54
+    >>> known = Evidence({"resnet18": scores}, None, {}, None, {})
+    >>> print(*reaches(known, share=0.975)[:2])
+    True 0.975
+    """
     rates = _rates(evidence, "sensitivity")
     if rates is None:
         return Finding(None, reason=NO_CLASS)
@@ -72,7 +89,16 @@ def reaches(evidence: Evidence, *, share: float) -> Finding:
 
 
 def margin(evidence: Evidence, *, quantity: str, least: float, most: float) -> Finding:
-    """Test the mean margin of a rate by Eq. 3 over the models: ``least <= margin < most``."""
+    """Test the mean margin of a rate by Eq. 3 over the models: ``least <= margin < most``.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"label": ["covid"] * 40 + ["non_covid"] * 60})
+    >>> scores["score"] = [0.9] * 39 + [0.1] + [0.95] * 6 + [0.2] * 54
+    >>> known = Evidence({"resnet18": scores}, None, {}, None, {})
+    >>> margin(known, quantity="sensitivity", least=0.0475, most=0.0485).holds
+    True
+    """
     rates = _rates(evidence, quantity)
     if rates is None:
         return Finding(None, reason=NO_CLASS)
@@ -82,8 +108,16 @@ def margin(evidence: Evidence, *, quantity: str, least: float, most: float) -> F
 
 
 def sensitivity_wider(evidence: Evidence) -> Finding:
-    """Test that in every model the sensitivity's margin by Eq. 3 is wider than the specificity's; the value is their
-    least ratio."""
+    """Test that every model's margin by Eq. 3 is wider for the sensitivity; the value is the least ratio of the two.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"label": ["covid"] * 40 + ["non_covid"] * 60})
+    >>> scores["score"] = [0.9] * 39 + [0.1] + [0.95] * 6 + [0.2] * 54
+    >>> known = Evidence({"resnet18": scores}, None, {}, None, {})
+    >>> sensitivity_wider(known).holds
+    False
+    """
     both = [_rates(evidence, quantity) for quantity in ("sensitivity", "specificity")]
     if any(rates is None for rates in both):
         return Finding(None, reason=NO_CLASS)
@@ -94,8 +128,16 @@ def sensitivity_wider(evidence: Evidence) -> Finding:
 
 
 def sensitivity_vague(evidence: Evidence, *, more_than: float) -> Finding:
-    """Test that Wilson's interval of every model's sensitivity has a half-width above `more_than`; the value is the
-    least."""
+    """Test that half of Wilson's interval of every sensitivity is more than `more_than`; the value is the least.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"label": ["covid"] * 40 + ["non_covid"] * 60})
+    >>> scores["score"] = [0.9] * 39 + [0.1] + [0.95] * 6 + [0.2] * 54
+    >>> known = Evidence({"resnet18": scores}, None, {}, None, {})
+    >>> sensitivity_vague(known, more_than=0.05).holds
+    True
+    """
     rates = _rates(evidence, "sensitivity")
     if rates is None:
         return Finding(None, reason=NO_CLASS)
@@ -105,7 +147,16 @@ def sensitivity_vague(evidence: Evidence, *, more_than: float) -> Finding:
 
 
 def accuracy_misleads(evidence: Evidence) -> Finding:
-    """Test that calling no image positive has a higher accuracy than some model; the value is that accuracy."""
+    """Test that calling no image positive has a higher accuracy than some model; the value is that accuracy.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"label": ["covid"] * 40 + ["non_covid"] * 60})
+    >>> scores["score"] = [0.9] * 39 + [0.1] + [0.95] * 6 + [0.2] * 54
+    >>> known = Evidence({"resnet18": scores}, None, {}, None, {})
+    >>> accuracy_misleads(known).holds
+    False
+    """
     table = tables.confusion_matrices(evidence.scores) if evidence.scores else pd.DataFrame({"accuracy": [math.nan]})
     if table["accuracy"].isna().any() or table["always_negative_accuracy"].isin([0, 1]).any():
         return Finding(None, reason=NO_CLASS)
@@ -114,7 +165,16 @@ def accuracy_misleads(evidence: Evidence) -> Finding:
 
 
 def rates_vary(evidence: Evidence) -> Finding:
-    """Test that every model has several pairs of sensitivity and specificity; the value is the least number of them."""
+    """Test that every model has several pairs of sensitivity and specificity; the value is the least number of them.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"label": ["covid"] * 40 + ["non_covid"] * 60})
+    >>> scores["score"] = [0.9] * 39 + [0.1] + [0.95] * 6 + [0.2] * 54
+    >>> known = Evidence({"resnet18": scores}, None, {}, None, {})
+    >>> rates_vary(known)[:2]
+    (True, 4)
+    """
     numbers = []
     for scores in evidence.scores.values():
         if scores["label"].nunique() < 2:
