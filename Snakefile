@@ -54,7 +54,7 @@ RUNNER = f"{PY} -m deepcovid_lib.runner {{params.name}} {RUN.name} --expect {{ou
 CURATION = library(
     "images", "forms", "leakage", "manifest", "curation", "sources/cohen", "sources/chexpert", "sources/nih", "sources/released", "sources/phantom"
 ) + [str(path) for path in sorted((RUN.root / "deepcovid_lib/phantoms").glob("*.py"))]
-LOOKS = library("style", "figures/__init__", "figures/films", "figures/counts", "figures/distributions", "figures/comparison", "figures/verdicts", "artefacts", "paper") + ["deepcovid_lib/paper.yaml"]
+LOOKS = library("style", "figures/__init__", "figures/films", "figures/counts", "figures/distributions", "figures/comparison", "figures/verdicts", "figures/audit", "artefacts", "paper") + ["deepcovid_lib/paper.yaml"]
 WHAT_COUNTS = ("positives", "negatives", "split", "seed", "folders", "options")
 
 wildcard_constraints:
@@ -63,7 +63,7 @@ wildcard_constraints:
 
 rule book:
     input:
-        [executed(name) for name in ("dataset", "architectures", "augmentation", "scores", "thresholds", "reliability", "roc-and-confusion", "paper-versus-run", "recorded")],
+        [executed(name) for name in ("dataset", "architectures", "augmentation", "scores", "thresholds", "reliability", "roc-and-confusion", "paper-versus-run", "recorded", "audit", "claims")],
         [executed(f"finetune-{model}") for model in MODELS],
         sorted(str(path) for path in Path("book").rglob("*") if path.is_file()),
         "index.md", "_toc.yml", "_config.yml", "CITATION.cff", "CHANGELOG.md",
@@ -212,5 +212,30 @@ rule recorded:
         executed("recorded"), values("recorded"),
     params:
         name="recorded",
+    resources: mem_mb=1500, runtime=20
+    shell: RUNNER
+
+
+rule audit:
+    input:
+        notebook("audit"), LOOKS, library("checks", "metrics", "tables", "resolution", "audit"), "deepcovid_lib/contradictions.yaml",
+    output:
+        tables(*(f"tab-audit-{what}" for what in ("shares", "margins", "sensitivities", "confusion", "predictive", "auc", "distinguishable", "effective", "text", "code"))),
+        figures("fig-audit-intervals", "fig-audit-predictive", "fig-audit-roc"), executed("audit"), values("audit"),
+    params:
+        name="audit",
+    resources: mem_mb=1500, runtime=20
+    shell: RUNNER
+
+
+rule claims:
+    input:
+        notebook("claims"), f"{OUT}/manifest.csv", SCORES, LOOKS,
+        library("areas", "checks", "metrics", "tables", "leakage", "findings/evidence", "findings/inputs", "findings/ranks", "findings/rates", "claims", "stages"), "deepcovid_lib/claims.yaml",
+    output:
+        tables("tab-claims"), executed("claims"), values("claims"),
+    params:
+        name="claims",
+        asked=asked("models", "tests_paper", "recipe", "copies", "split", "weights"),
     resources: mem_mb=1500, runtime=20
     shell: RUNNER

@@ -3,6 +3,7 @@
 The functions draw in the active theme (`style.theme`) and leave no state behind.
 """
 
+from deepcovid_lib.figures.audit import predictive_values, roc_bounds
 from deepcovid_lib.figures.comparison import confusion, intervals, roc
 from deepcovid_lib.figures.counts import class_counts, funnel, training
 from deepcovid_lib.figures.distributions import learned, scores, thresholds
@@ -20,7 +21,9 @@ __all__ = [
     "learned",
     "marked_areas",
     "paper_versus_run",
+    "predictive_values",
     "roc",
+    "roc_bounds",
     "samples",
     "scores",
     "thresholds",

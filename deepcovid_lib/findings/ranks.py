@@ -1,0 +1,157 @@
+"""Claims about how models rank the images: scores, and areas under the ROC curve."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+from scipy.stats import mannwhitneyu
+
+from deepcovid_lib import metrics, style
+from deepcovid_lib.findings.evidence import (
+    NO_CLASS,
+    Evidence,
+    Finding,
+    against,
+    all_hold,
+    decided,
+    difference,
+    lacks,
+    quiet,
+    resampled,
+)
+
+
+def ranked(evidence: Evidence, *, above: Sequence[str], below: Sequence[str]) -> Finding:
+    """Test that some groups score above others in every model: the area between them, DeLong's interval against 0.5.
+
+    The value is the least area of any model. Under perfect separation, where DeLong has no interval, a Mann-Whitney
+    test decides.
+
+    References
+    ----------
+    DeLong et al. (1988), Biometrics 44:837.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"group": ["covid"] * 4 + ["normal"] * 4, "score": [8, 7, 6, 5, 4, 3, 2, 1]})
+    >>> ranked(Evidence({"resnet18": scores}, None, {}, None, {}), above=["covid"], below=["normal"])[:2]
+    (True, 1.0)
+    """
+    told = {}
+    for model, scores in evidence.scores.items():
+        own = scores[scores["group"].isin([*above, *below])]
+        upper = own["group"].isin(above).to_numpy()
+        if upper.all() or not upper.any():
+            return Finding(None, reason="a group has no images")
+        area = quiet(metrics.auc_interval, upper, own["score"], method="delong")
+        sure = area.low > 0.5, area.high < 0.5
+        if math.isnan(area.low):
+            p = mannwhitneyu(own["score"][upper], own["score"][~upper]).pvalue
+            sure = area.auc > 0.5 and p < 0.05, area.auc < 0.5 and p < 0.05
+        told[model] = area, decided(*sure)
+    if not told:
+        return Finding(None, reason="no model")
+    lowest = min(told, key=lambda model: told[model][0].auc)
+    return Finding(
+        all_hold([holds for _, holds in told.values()]),
+        *told[lowest][0],
+        reason=f"least in {style.model(lowest).label}",
+    )
+
+
+def farthest_apart(evidence: Evidence, *, model: str) -> Finding:
+    """Test that a model parts the mean scores of the classes more than the best other model does.
+
+    The value is the difference of the two gaps; its interval resamples patients within each class.
+
+    Examples
+    --------
+    >>> one = pd.DataFrame({"image_id": range(12), "patient_id": range(12), "label": ["covid", "non_covid"] * 6})
+    >>> far, near = (one.assign(score=[high, 0.1] * 6) for high in (0.9, 0.5))
+    >>> known = Evidence({"squeezenet": far, "resnet18": near}, None, {}, None, {})
+    >>> farthest_apart(known, model="squeezenet").holds
+    True
+    """
+    gaps = {}
+    for name, scores in evidence.scores.items():
+        means = scores.groupby("label")["score"].mean()
+        if len(means) < 2:
+            return Finding(None, reason=NO_CLASS)
+        gaps[name] = means["covid"] - means["non_covid"]
+    if model not in gaps or len(gaps) < 2:
+        return lacks(model)
+    rival = max((name for name in gaps if name != model), key=gaps.get)
+    own, other = _aligned(evidence.scores[model], evidence.scores[rival])
+    drawn = [
+        resampled((own["score"] - other["score"])[own["label"] == label], own["patient_id"], seed=seed)
+        for seed, label in enumerate(("covid", "non_covid"))
+    ]
+    return difference(gaps[model] - gaps[rival], drawn[0] - drawn[1], rival)
+
+
+def largest_area(evidence: Evidence, *, model: str) -> Finding:
+    """Test that a model's area under the ROC curve exceeds the best other one (paired DeLong).
+
+    Examples
+    --------
+    >>> one = pd.DataFrame({"image_id": range(4), "label": ["covid", "non_covid"] * 2, "score": [0.9, 0.1, 0.8, 0.2]})
+    >>> known = Evidence({"squeezenet": one, "resnet18": one}, None, {}, None, {})
+    >>> largest_area(known, model="squeezenet").reason
+    'the areas leave their difference no interval'
+    """
+    areas = _areas(evidence)
+    if model not in areas or len(areas) < 2:
+        return lacks(model)
+    rival = max((name for name in areas if name != model), key=areas.get)
+    apart, low, high = _paired(evidence, model, rival)
+    if math.isnan(low):
+        return Finding(None, apart, reason="the areas leave their difference no interval")
+    return Finding(decided(low > 0, high < 0), apart, low, high, against(rival))
+
+
+def similar_areas(evidence: Evidence, *, within: float) -> Finding:
+    """Test that no two models' areas are farther apart than `within` (paired DeLong on the extremes).
+
+    Examples
+    --------
+    >>> one = pd.DataFrame({"image_id": range(4), "label": ["covid", "non_covid"] * 2, "score": [0.9, 0.1, 0.8, 0.2]})
+    >>> similar_areas(Evidence({"squeezenet": one, "resnet18": one}, None, {}, None, {}), within=0.02)[:2]
+    (True, 0.0)
+    """
+    areas = _areas(evidence)
+    if len(areas) < 2:
+        return Finding(None, reason="needs two models and both classes")
+    best, worst = max(areas, key=areas.get), min(areas, key=areas.get)
+    apart, low, high = _paired(evidence, best, worst)
+    told = f"{style.model(best).label} against {style.model(worst).label}"
+    if math.isnan(low):
+        return Finding(True if apart == 0 else None, apart, reason=f"{told}; no interval")
+    return Finding(decided(high <= within, low > within), apart, low, high, told)
+
+
+def _aligned(one: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    one = one.set_index("image_id")
+    return one, other.set_index("image_id").loc[one.index]
+
+
+def _areas(evidence: Evidence) -> dict[str, float]:
+    found = {}
+    for model, scores in evidence.scores.items():
+        area = quiet(metrics.auc_interval, scores["label"] == "covid", scores["score"], method="delong").auc
+        if not math.isnan(area):
+            found[model] = area
+    return found
+
+
+def _paired(evidence: Evidence, one: str, other: str) -> tuple[float, float, float]:
+    """Difference of two areas with the interval of the paired DeLong test."""
+    a, b = _aligned(evidence.scores[one], evidence.scores[other])
+    areas = _areas(evidence)
+    apart = areas[one] - areas[other]
+    z = quiet(metrics.compare_aucs, a["label"] == "covid", a["score"], b["score"]).z
+    if math.isnan(z) or z == 0:
+        return apart, math.nan, math.nan
+    error = apart / z
+    return apart, apart - 1.96 * error, apart + 1.96 * error

@@ -1,0 +1,214 @@
+"""Claims about sensitivity and specificity, where each model reaches 97.5% sensitivity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from deepcovid_lib import style, tables
+from deepcovid_lib.findings.evidence import NO_CLASS, Evidence, Finding, all_hold, decided, difference, lacks, resampled
+
+
+def specificities(evidence: Evidence, *, least: float, most: float, of: str) -> Finding:
+    """Test specificities against a range; `of` is ``every`` model, ``half`` (more than half), ``mean`` or ``highest``.
+
+    A share holds where its interval lies in the range and does not where it lies outside; the intervals are Wilson's,
+    that of the mean resamples patients. The value is the least share for ``every``, the number of models inside for
+    ``half``.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"label": ["covid"] * 40 + ["non_covid"] * 60})
+    >>> scores["score"] = [0.9] * 39 + [0.1] + [0.95] * 6 + [0.2] * 54
+    >>> known = Evidence({"resnet18": scores}, None, {}, None, {})
+    >>> print(*specificities(known, least=0.7, most=1, of="every")[:2])
+    True 0.9
+    """
+    rates = _rates(evidence, "specificity")
+    if rates is None:
+        return Finding(None, reason=NO_CLASS)
+    if of == "mean":
+        right = pd.concat(_cleared(evidence, rates), axis=1).mean(axis=1)
+        low, high = np.quantile(resampled(right, _patients(evidence)), [0.025, 0.975])
+        return Finding(decided(*_inside(low, high, least, most)), right.mean(), low, high, "mean over the models")
+    if of == "highest":
+        row = rates.loc[rates["value"].idxmax()]
+        bounds = row["wilson_low"], row["wilson_high"]
+        return Finding(decided(*_inside(*bounds, least, most)), row["value"], *bounds, style.model(row["model"]).label)
+    sure = [_inside(row.wilson_low, row.wilson_high, least, most) for row in rates.itertuples()]
+    lowest, highest = rates.loc[rates["value"].idxmin()], rates.loc[rates["value"].idxmax()]
+    told = (
+        f"from {lowest['value']:.1%} ({style.model(lowest['model']).label}) to {highest['value']:.1%} "
+        f"({style.model(highest['model']).label})"
+    )
+    if of == "every":
+        holds = all_hold([decided(*each) for each in sure])
+        return Finding(holds, lowest["value"], lowest["wilson_low"], lowest["wilson_high"], told)
+    inside, outside = (sum(each[side] for each in sure) for side in (0, 1))
+    number = int(rates["value"].between(least, most).sum())
+    return Finding(decided(2 * inside > len(sure), 2 * outside >= len(sure)), number, reason=told)
+
+
+def better_specificity(evidence: Evidence, *, models: Sequence[str]) -> Finding:
+    """Test that the worst of some models has a higher specificity than the best of the others.
+
+    The interval of the difference takes the thresholds as found and resamples patients.
+    """
+    rates = _rates(evidence, "specificity")
+    if rates is None:
+        return Finding(None, reason=NO_CLASS)
+    values = rates.set_index("model")["value"]
+    own, others = values[values.index.isin(models)], values[~values.index.isin(models)]
+    if set(own.index) != set(models) or others.empty:
+        return lacks(" and ".join(style.model(name).label for name in models))
+    worst, rival = own.idxmin(), others.idxmax()
+    cleared = dict(zip(rates["model"], _cleared(evidence, rates), strict=True))
+    drawn = resampled(cleared[worst].astype(float) - cleared[rival].astype(float), _patients(evidence))
+    return difference(own.min() - others.max(), drawn, rival, worst)
+
+
+def reaches(evidence: Evidence, *, share: float) -> Finding:
+    """Test that every model has a threshold of exactly this sensitivity, to one decimal of a percent.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"label": ["covid"] * 40 + ["non_covid"] * 60})
+    >>> scores["score"] = [0.9] * 39 + [0.1] + [0.95] * 6 + [0.2] * 54
+    >>> known = Evidence({"resnet18": scores}, None, {}, None, {})
+    >>> print(*reaches(known, share=0.975)[:2])
+    True 0.975
+    """
+    rates = _rates(evidence, "sensitivity")
+    if rates is None:
+        return Finding(None, reason=NO_CLASS)
+    farthest = rates.loc[(rates["value"] - share).abs().idxmax()]
+    return Finding(bool(abs(farthest["value"] - share) < 0.0005), farthest["value"], reason=_counted(farthest))
+
+
+def margin(evidence: Evidence, *, quantity: str, least: float, most: float) -> Finding:
+    """Test the mean margin of a rate by Eq. 3 over the models: ``least <= margin < most``.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"label": ["covid"] * 40 + ["non_covid"] * 60})
+    >>> scores["score"] = [0.9] * 39 + [0.1] + [0.95] * 6 + [0.2] * 54
+    >>> known = Evidence({"resnet18": scores}, None, {}, None, {})
+    >>> margin(known, quantity="sensitivity", least=0.0475, most=0.0485).holds
+    True
+    """
+    rates = _rates(evidence, quantity)
+    if rates is None:
+        return Finding(None, reason=NO_CLASS)
+    if not (rates["margin"] > 0).all():
+        return Finding(None, rates["margin"].mean(), reason="Eq. 3 gives 0% and 100% no width")
+    return Finding(bool(least <= rates["margin"].mean() < most), rates["margin"].mean(), reason="mean over the models")
+
+
+def sensitivity_wider(evidence: Evidence) -> Finding:
+    """Test that every model's margin by Eq. 3 is wider for the sensitivity; the value is the least ratio of the two.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"label": ["covid"] * 40 + ["non_covid"] * 60})
+    >>> scores["score"] = [0.9] * 39 + [0.1] + [0.95] * 6 + [0.2] * 54
+    >>> known = Evidence({"resnet18": scores}, None, {}, None, {})
+    >>> sensitivity_wider(known).holds
+    False
+    """
+    both = [_rates(evidence, quantity) for quantity in ("sensitivity", "specificity")]
+    if any(rates is None for rates in both):
+        return Finding(None, reason=NO_CLASS)
+    wide, narrow = (rates["margin"].to_numpy() for rates in both)
+    if not ((wide > 0) & (narrow > 0)).all():
+        return Finding(None, reason="Eq. 3 gives 0% and 100% no width")
+    return Finding(bool((wide > narrow).all()), float((wide / narrow).min()))
+
+
+def sensitivity_vague(evidence: Evidence, *, more_than: float) -> Finding:
+    """Test that half of Wilson's interval of every sensitivity is more than `more_than`; the value is the least.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"label": ["covid"] * 40 + ["non_covid"] * 60})
+    >>> scores["score"] = [0.9] * 39 + [0.1] + [0.95] * 6 + [0.2] * 54
+    >>> known = Evidence({"resnet18": scores}, None, {}, None, {})
+    >>> sensitivity_vague(known, more_than=0.05).holds
+    True
+    """
+    rates = _rates(evidence, "sensitivity")
+    if rates is None:
+        return Finding(None, reason=NO_CLASS)
+    least = rates.loc[(rates["wilson_high"] - rates["wilson_low"]).idxmin()]
+    width = (least["wilson_high"] - least["wilson_low"]) / 2
+    return Finding(bool(width > more_than), width, reason=_counted(least))
+
+
+def accuracy_misleads(evidence: Evidence) -> Finding:
+    """Test that calling no image positive has a higher accuracy than some model; the value is that accuracy.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"label": ["covid"] * 40 + ["non_covid"] * 60})
+    >>> scores["score"] = [0.9] * 39 + [0.1] + [0.95] * 6 + [0.2] * 54
+    >>> known = Evidence({"resnet18": scores}, None, {}, None, {})
+    >>> accuracy_misleads(known).holds
+    False
+    """
+    table = tables.confusion_matrices(evidence.scores) if evidence.scores else pd.DataFrame({"accuracy": [math.nan]})
+    if table["accuracy"].isna().any() or table["always_negative_accuracy"].isin([0, 1]).any():
+        return Finding(None, reason=NO_CLASS)
+    idle, below = table["always_negative_accuracy"].iloc[0], table["accuracy"] < table["always_negative_accuracy"]
+    return Finding(bool(below.any()), idle, reason=f"{below.sum()} of {len(table)} models are below it")
+
+
+def rates_vary(evidence: Evidence) -> Finding:
+    """Test that every model has several pairs of sensitivity and specificity; the value is the least number of them.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"label": ["covid"] * 40 + ["non_covid"] * 60})
+    >>> scores["score"] = [0.9] * 39 + [0.1] + [0.95] * 6 + [0.2] * 54
+    >>> known = Evidence({"resnet18": scores}, None, {}, None, {})
+    >>> rates_vary(known)[:2]
+    (True, 4)
+    """
+    numbers = []
+    for scores in evidence.scores.values():
+        if scores["label"].nunique() < 2:
+            return Finding(None, reason=NO_CLASS)
+        numbers.append(scores["score"].nunique())
+    return Finding(min(numbers) > 1, min(numbers)) if numbers else Finding(None, reason="no model")
+
+
+def _inside(low: float, high: float, least: float, most: float) -> tuple[bool, bool]:
+    return least <= low and high <= most, high < least or low > most
+
+
+def _rates(evidence: Evidence, quantity: str) -> pd.DataFrame | None:
+    """One row per model at 97.5% sensitivity; None where a class or every model is missing."""
+    if not evidence.scores:
+        return None
+    table = tables.reliability(evidence.scores, comparable=False)
+    if table["value"].isna().any():
+        return None
+    return table[table["quantity"] == quantity].reset_index(drop=True)
+
+
+def _cleared(evidence: Evidence, rates: pd.DataFrame) -> list[pd.Series]:
+    """For each model, which non-COVID images it calls negative, by image."""
+    found = []
+    for row in rates.itertuples():
+        scores = evidence.scores[row.model].set_index("image_id")
+        found.append(scores.loc[scores["label"] == "non_covid", "score"] < row.threshold)
+    return found
+
+
+def _patients(evidence: Evidence) -> pd.Series:
+    return next(iter(evidence.scores.values())).set_index("image_id")["patient_id"]
+
+
+def _counted(row: pd.Series) -> str:
+    return f"{style.model(row['model']).label}, {row['successes']} of {row['trials']}"

@@ -1,0 +1,307 @@
+"""Every test of a claim says yes, no and 'too little to tell' on made data, and agrees with other libraries."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import bootstrap, mannwhitneyu
+from sklearn.metrics import roc_auc_score
+
+from deepcovid_lib import findings, metrics, tables
+from deepcovid_lib.findings import Evidence
+
+MODELS = ["resnet18", "resnet50", "squeezenet", "densenet121"]
+COUNTS = {"covid": 40, "normal": 170, "other_disease": 130}
+
+
+def scored(places, seed=0, counts=COUNTS, spread=1.0):
+    """Scores of one model: groups drawn around their places, two films of a patient."""
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(list(counts), list(counts.values()))
+    odds = rng.normal([places[group] for group in groups], spread)
+    names = [f"{group}:{number}" for number, group in enumerate(groups)]
+    patients = [f"{group}:p{number // 2}" for number, group in enumerate(groups)]
+    label = np.where(groups == "covid", "covid", "non_covid")
+    columns = {"image_id": names, "patient_id": patients, "label": label, "group": groups}
+    return pd.DataFrame(columns | {"score": 1 / (1 + np.exp(-odds))})
+
+
+def apart(far, seed=0, other=0.0, **options):
+    return scored({"covid": far, "normal": 0.0, "other_disease": other}, seed, **options)
+
+
+def flat(frame):
+    return frame.assign(score=0.5)
+
+
+def manifest(normal=5, each=(2, 2), shared=0):
+    rows = [("covid", "COVID-19", f"c{number}") for number in range(3)]
+    rows += [("non_covid", "No Finding", f"n{number}") for number in range(normal)]
+    rows += [
+        ("non_covid", name, f"{name}{number}") for name, size in zip("AB", each, strict=True) for number in range(size)
+    ]
+    train = pd.DataFrame(rows, columns=["label", "finding", "patient_id"]).assign(split="train")
+    test = train.assign(split="test", patient_id=train["patient_id"] + "t")
+    test.loc[test.index[:shared], "patient_id"] = train["patient_id"].iloc[:shared]
+    return pd.concat([train, test], ignore_index=True)
+
+
+def evidence(**known):
+    scores = known.get("scores", {})
+    counts = known.get("counts", dataset(31, 40, 3000))
+    return Evidence(scores, counts, known.get("histories", {}), known.get("manifest"), known.get("heads", {}))
+
+
+def dataset(train, test, negatives):
+    labels = np.repeat(["covid", "covid", "non_covid", "non_covid"], [train, test, 5, negatives])
+    splits = np.repeat(["train", "test", "train", "test"], [train, test, 5, negatives])
+    films = pd.DataFrame({"label": labels, "split": splits}).assign(patient_id=np.arange(len(labels)).astype(str))
+    return tables.dataset(films, copies=4, comparable=False)
+
+
+def falling(*losses):
+    return pd.DataFrame({"epoch": range(1, len(losses) + 1), "loss": losses})
+
+
+GOOD, POOR = apart(6), apart(0.5, seed=1)
+LARGE = {"covid": 40, "normal": 1700, "other_disease": 1300}
+SIX = {"covid": 3, "normal": 3, "other_disease": 3}
+FEW = apart(1, counts=SIX)
+ONE_CLASS = GOOD[GOOD["label"] == "non_covid"]
+FAR = {"resnet18": apart(1, 1), "squeezenet": apart(6, 2)}
+NEAR = {"resnet18": apart(6, 1), "squeezenet": apart(1, 2)}
+EVEN = {"resnet18": apart(2, 1), "squeezenet": apart(2, 2)}
+ALIKE = {"resnet18": apart(3, 1), "squeezenet": apart(3, 1).assign(score=lambda frame: frame["score"] ** 2)}
+LAYER = {"weight": (2, 512), "bias": (2,)}
+ALL = ["normal", "other_disease"]
+HALF = {"least": 0.85, "most": 0.95, "of": "half"}
+
+
+def clearing(*shares, counts=COUNTS):
+    """Models that clear these shares of the non-COVID images at 97.5% sensitivity, exactly."""
+    found = {}
+    for model, share in zip(MODELS, shares, strict=False):
+        frame = apart(1, counts=counts)
+        negatives = int((frame["label"] == "non_covid").sum())
+        cleared = round(share * negatives)
+        score = np.r_[np.full(len(frame) - negatives, 0.5), np.full(cleared, 0.1), np.full(negatives - cleared, 0.9)]
+        found[model] = frame.assign(score=score)
+    return found
+
+
+CASES = {
+    "images": (
+        {"split": "test", "of": "COVID-19", "least": 40, "most": 40},
+        evidence(),
+        evidence(counts=dataset(31, 41, 5)),
+        None,
+    ),
+    "categories": (
+        {"split": "train", "normal": 5, "others": 2, "each": [2, 2]},
+        evidence(manifest=manifest()),
+        evidence(manifest=manifest(each=(2, 3))),
+        evidence(),
+    ),
+    "patients_apart": ({}, evidence(manifest=manifest()), evidence(manifest=manifest(shared=1)), evidence()),
+    "imbalance": ({"least": 10}, evidence(), evidence(counts=dataset(3, 40, 399)), evidence(counts=dataset(3, 0, 9))),
+    "ranked": (
+        {"above": ["covid"], "below": ALL},
+        evidence(scores={"resnet18": GOOD}),
+        evidence(scores={"resnet18": GOOD, "resnet50": apart(-3)}),
+        evidence(scores={"resnet18": flat(GOOD)}),
+    ),
+    "farthest_apart": ({"model": "squeezenet"}, evidence(scores=FAR), evidence(scores=NEAR), evidence(scores=EVEN)),
+    "largest_area": ({"model": "squeezenet"}, evidence(scores=FAR), evidence(scores=NEAR), evidence(scores=EVEN)),
+    "similar_areas": (
+        {"within": 0.02},
+        evidence(scores=ALIKE),
+        evidence(scores=FAR),
+        evidence(scores={"resnet18": GOOD}),
+    ),
+    "specificities": (
+        HALF,
+        evidence(scores=clearing(0.9, 0.91, 0.89, 0.5, counts=LARGE)),
+        evidence(scores=clearing(0.9, 0.98, 0.5, 0.4, counts=LARGE)),
+        evidence(scores=clearing(0.9, 0.95, 0.5, 0.9, counts=LARGE)),
+    ),
+    "better_specificity": (
+        {"models": ["squeezenet", "resnet50"]},
+        evidence(scores=clearing(0.8, 0.9, 0.95, 0.7)),
+        evidence(scores=clearing(0.9, 0.8, 0.95, 0.7)),
+        evidence(scores=clearing(0.9, 0.9, 0.95, 0.7)),
+    ),
+    "reaches": (
+        {"share": 0.975},
+        evidence(scores={"resnet18": GOOD}),
+        evidence(scores={"resnet18": FEW}),
+        evidence(scores={"resnet18": ONE_CLASS}),
+    ),
+    "margin": (
+        {"quantity": "specificity", "least": 0.005, "most": 0.015},
+        evidence(scores=clearing(0.905, counts=LARGE)),
+        evidence(scores=clearing(0.905)),
+        evidence(scores=clearing(1.0)),
+    ),
+    "sensitivity_wider": (
+        {},
+        evidence(scores={"resnet18": apart(3, counts=LARGE)}),
+        evidence(scores={"resnet18": apart(1, counts={"covid": 400, "normal": 20, "other_disease": 20})}),
+        evidence(scores={"resnet18": FEW}),
+    ),
+    "sensitivity_vague": (
+        {"more_than": 0.05},
+        evidence(scores={"resnet18": GOOD}),
+        evidence(scores={"resnet18": apart(1, counts={"covid": 400, "normal": 20, "other_disease": 20})}),
+        evidence(scores={"resnet18": ONE_CLASS}),
+    ),
+    "accuracy_misleads": (
+        {},
+        evidence(scores={"resnet18": POOR}),
+        evidence(scores={"resnet18": apart(9)}),
+        evidence(scores={"resnet18": ONE_CLASS}),
+    ),
+    "rates_vary": (
+        {},
+        evidence(scores={"resnet18": GOOD}),
+        evidence(scores={"resnet18": flat(GOOD)}),
+        evidence(scores={"resnet18": ONE_CLASS}),
+    ),
+    "loss_falls": (
+        {},
+        evidence(histories={"resnet18": falling(0.7, 0.8, 0.6)}),
+        evidence(histories={"resnet18": falling(0.7, 0.6), "resnet50": falling(0.7, 0.8)}),
+        evidence(histories={"resnet18": falling()}),
+    ),
+    "last_layer": (
+        {},
+        evidence(heads={"resnet18": (LAYER, LAYER)}),
+        evidence(heads={"resnet18": ({**LAYER, "extra": (3,)}, LAYER)}),
+        evidence(),
+    ),
+    "untried": ({"why": "nobody looked"}, None, None, evidence()),
+}
+OUTCOMES = [
+    pytest.param(name, parameters, known, expected, id=f"{name}-{expected}")
+    for name, (parameters, *each) in CASES.items()
+    for known, expected in zip(each, (True, False, None), strict=True)
+    if known is not None
+]
+
+
+@pytest.mark.parametrize(("name", "parameters", "known", "expected"), OUTCOMES)
+def test_a_claim_holds_does_not_or_cannot_be_decided(name, parameters, known, expected):
+    found = getattr(findings, name)(known, **parameters)
+    assert found.holds is expected
+    assert expected is not None or found.reason or not math.isnan(found.low)
+    if not math.isnan(found.low):
+        assert found.low <= found.value <= found.high
+
+
+def test_every_test_of_a_claim_is_tried():
+    functions = {name for name in findings.__all__ if name.islower()}
+    assert set(CASES) == functions
+
+
+WITHOUT = {
+    "no model": evidence(),
+    "no COVID-19": evidence(scores={"squeezenet": ONE_CLASS, "resnet50": ONE_CLASS, "resnet18": ONE_CLASS}),
+    "COVID-19 alone": evidence(scores=dict.fromkeys(MODELS, GOOD[GOOD["label"] == "covid"])),
+}
+ON_SCORES = ["ranked", "farthest_apart", "largest_area", "similar_areas", "specificities", "better_specificity"]
+ON_SCORES += ["reaches", "margin", "sensitivity_wider", "sensitivity_vague", "accuracy_misleads", "rates_vary"]
+
+
+@pytest.mark.parametrize("known", WITHOUT.values(), ids=WITHOUT)
+@pytest.mark.parametrize("name", ON_SCORES)
+def test_a_missing_class_or_model_leaves_it_undecided(name, known):
+    found = getattr(findings, name)(known, **CASES[name][0])
+    assert found.holds is None
+    assert found.reason
+
+
+@pytest.mark.parametrize("name", ["farthest_apart", "better_specificity"])
+def test_too_few_patients_leave_it_undecided(name):
+    scores = {model: apart(far, counts=SIX) for model, far in zip(MODELS, (1, 9, 9, 1), strict=True)}
+    found = getattr(findings, name)(evidence(scores=scores), **CASES[name][0])
+    assert found.holds is None
+
+
+def test_one_patient_per_image_gives_scipys_interval():
+    frame = GOOD.assign(patient_id=GOOD["image_id"], score=np.random.default_rng(0).uniform(size=len(GOOD)))
+    values = frame.set_index("image_id")["score"]
+    drawn = findings.evidence.resampled(values, frame.set_index("image_id")["patient_id"])
+    expected = bootstrap((values,), np.mean, method="percentile", n_resamples=2000, rng=1).confidence_interval
+    assert np.quantile(drawn, [0.025, 0.975]) == pytest.approx([expected.low, expected.high], abs=0.005)
+
+
+def test_films_of_one_patient_widen_the_interval():
+    values = pd.Series(np.repeat(np.arange(20) % 2, 10).astype(float))
+    alone, shared = pd.Series(range(200)), pd.Series(np.repeat(np.arange(20), 10))
+    assert findings.evidence.resampled(values, shared).std() > 2.5 * findings.evidence.resampled(values, alone).std()
+
+
+def test_areas_and_their_differences_are_those_of_other_libraries():
+    known = evidence(scores=FAR)
+    area = {model: roc_auc_score(frame["label"] == "covid", frame["score"]) for model, frame in FAR.items()}
+    found = findings.largest_area(known, model="squeezenet")
+    assert found.value == pytest.approx(area["squeezenet"] - area["resnet18"])
+    z, _ = metrics.compare_aucs(
+        FAR["resnet18"]["label"] == "covid", FAR["squeezenet"]["score"], FAR["resnet18"]["score"]
+    )
+    assert found.value / ((found.high - found.low) / 2 / 1.96) == pytest.approx(z)
+    assert findings.ranked(known, above=["covid"], below=ALL).value == pytest.approx(min(area.values()))
+
+
+def test_perfect_separation_of_enough_images_is_decided():
+    perfect = GOOD.assign(score=np.where(GOOD["label"] == "covid", 0.9, 0.1))
+    assert findings.ranked(evidence(scores={"resnet18": perfect}), above=["covid"], below=ALL).holds is True
+    pair = perfect.groupby("label").head(1)
+    assert mannwhitneyu([0.9], [0.1]).pvalue > 0.05
+    assert findings.ranked(evidence(scores={"resnet18": pair}), above=["covid"], below=ALL).holds is None
+
+
+def test_the_order_of_a_models_rows_does_not_matter():
+    for name in ("farthest_apart", "largest_area"):
+        mixed = {model: frame.sample(frac=1, random_state=3) for model, frame in FAR.items()}
+        plain, shuffled = (
+            getattr(findings, name)(evidence(scores=scores), model="squeezenet") for scores in (FAR, mixed)
+        )
+        assert shuffled.holds is plain.holds
+        assert shuffled.value == pytest.approx(plain.value)
+
+
+@pytest.mark.parametrize(
+    ("of", "least", "most", "holds"),
+    [
+        ("every", 0.5, 0.99, True),
+        ("every", 0.85, 0.99, False),
+        ("every", 0.8, 0.99, None),
+        ("mean", 0.8, 0.95, True),
+        ("mean", 0.9, 0.95, False),
+        ("mean", 0.875, 0.95, None),
+        ("highest", 0.9, 1, True),
+        ("highest", 0.5, 0.9, False),
+        ("highest", 0.95, 1, None),
+        ("half", 0.9, 1, False),
+    ],
+)
+def test_specificities_against_a_range(of, least, most, holds):
+    known = evidence(scores=clearing(0.8, 0.95, counts=LARGE))
+    found = findings.specificities(known, least=least, most=most, of=of)
+    assert found.holds is holds
+    if of == "mean":
+        assert found.value == pytest.approx(0.875)
+
+
+@pytest.mark.parametrize(("normal", "others", "holds"), [(5, 2, True), (4, 2, False), (5, 3, False)])
+def test_the_number_of_findings_counts_too(normal, others, holds):
+    found = findings.categories(evidence(manifest=manifest()), split="train", normal=normal, others=others, each=[2, 2])
+    assert found.holds is holds
+
+
+def test_paired_films_are_compared_as_pairs():
+    scores = clearing(0.80, 0.82, 0.83, 0.7)  # each clears all that the one before clears
+    found = findings.better_specificity(evidence(scores=scores), models=["squeezenet", "resnet50"])
+    assert found.value == pytest.approx(0.02)
+    assert found.high - found.low < 0.06
