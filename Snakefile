@@ -63,7 +63,7 @@ wildcard_constraints:
 
 rule book:
     input:
-        [executed(name) for name in ("dataset", "architectures", "augmentation", "scores", "thresholds", "reliability", "roc-and-confusion", "paper-versus-run", "recorded")],
+        [executed(name) for name in ("dataset", "architectures", "augmentation", "scores", "thresholds", "reliability", "roc-and-confusion", "paper-versus-run", "recorded", "model-card")],
         [executed(f"finetune-{model}") for model in MODELS],
         sorted(str(path) for path in Path("book").rglob("*") if path.is_file()),
         "index.md", "_toc.yml", "_config.yml", "CITATION.cff", "CHANGELOG.md",
@@ -212,5 +212,19 @@ rule recorded:
         executed("recorded"), values("recorded"),
     params:
         name="recorded",
+    resources: mem_mb=1500, runtime=20
+    shell: RUNNER
+
+
+rule model_card:
+    input:
+        notebook("model-card"), f"{OUT}/manifest.csv", SCORES, LOOKS,
+        library("areas", "checks", "metrics", "tables", "stages", "people", "cards", "figures/cards"),
+    output:
+        tables("tab-card", "tab-card-performance", "tab-card-people", "tab-card-groups"), figures("fig-card-groups"),
+        executed("model-card"), values("model-card"),
+    params:
+        name="model-card",
+        asked=asked(*WHAT_COUNTS, "copies", "models", "preset", "recipe", "tests_paper", "weights"),
     resources: mem_mb=1500, runtime=20
     shell: RUNNER

@@ -3,6 +3,7 @@
 The functions draw in the active theme (`style.theme`) and leave no state behind.
 """
 
+from deepcovid_lib.figures.cards import by_group
 from deepcovid_lib.figures.comparison import confusion, intervals, roc
 from deepcovid_lib.figures.counts import class_counts, funnel, training
 from deepcovid_lib.figures.distributions import learned, scores, thresholds
@@ -13,6 +14,7 @@ from deepcovid_lib.style import Drawing
 __all__ = [
     "Drawing",
     "augmentation",
+    "by_group",
     "class_counts",
     "confusion",
     "funnel",
