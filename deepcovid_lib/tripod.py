@@ -28,8 +28,7 @@ reports and what this book adds.
 By our reading, the paper reports {tally}.
 
 - **It is no mark.** The guideline is four years younger than the paper, and asks for some things that were not asked
-  for in April 2020, fairness and the part of patients among them. Few papers of those weeks published data and code;
-  this one did.
+  for in April 2020, fairness and the part of patients among them. What it asks for on data and code, the paper told.
 - **It is one reading**, of version 1 on arXiv, by whoever wrote this book. The journal's version may report more.
 - **Reported is not the same as right.** The table says whether something is told, not whether it is good. For that see
   {{doc}}`/book/limits`.
