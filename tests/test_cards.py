@@ -178,6 +178,13 @@ def test_the_chart_shows_every_level_and_says_where_patients_are_too_few(mode):
     assert drawing.data["auc"].equals(table["auc"])
 
 
+def test_a_chart_of_what_cannot_be_decided_is_drawn():
+    scores = scored(covid=5, others=6)
+    drawing = figures.by_group(cards.by_group({"resnet18": scores}, known(scores)))
+    assert [text.get_text() for text in drawing.figure.axes[0].texts] == ["too few patients"] * len(drawing.data)
+    assert drawing.alt.startswith("Area under the ROC curve by group. Too few patients: finding, Normal;")
+
+
 def test_an_operating_point_is_the_librarys():
     scores = scored()
     found = metrics.operating_points(scores["label"] == "covid", scores["score"], sensitivities=[0.975])

@@ -51,7 +51,7 @@ def by_group(table: pd.DataFrame) -> Drawing:
         place = lines.index((row.characteristic, row.level)) + shift
         axes.plot([row.auc_low, row.auc_high], [place] * 2, color=look.colour, linewidth=2)
         axes.plot(row.auc, place, look.marker, color=look.colour, markersize=5.5)
-    low = min(0.45, *data["auc_low"].dropna(), *data["auc"].dropna())
+    low = min([0.45, *data["auc_low"].dropna(), *data["auc"].dropna()])
     axes.set(xlim=(low - 0.02, 1.02), ylim=(max(1, len(lines)) - 0.5, -0.5), xlabel="area under the ROC curve")
     few = [line for line in lines if data.loc[_of(data, line), "auc"].isna().all()]
     for line in few:
@@ -79,4 +79,5 @@ def _told(data: pd.DataFrame, lines: list[tuple[str, str]], few: list[tuple[str,
             ends = " to ".join(dict.fromkeys((f"{areas.min():.3f}", f"{areas.max():.3f}")))
             told.append(f"{line[0]}, {line[1]}: {ends}")
     lost = "; ".join(f"{characteristic}, {level}" for characteristic, level in few) or "none"
-    return f"Area under the ROC curve by group. {'; '.join(told)}. Too few patients: {lost}."
+    areas = f" {'; '.join(told)}." if told else ""
+    return f"Area under the ROC curve by group.{areas} Too few patients: {lost}."
