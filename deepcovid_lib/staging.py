@@ -27,6 +27,7 @@ from deepcovid_lib import (
     runs,
     stages,
     style,
+    tripod,
 )
 from deepcovid_lib.files import read_json, write_json
 from deepcovid_lib.pages import images
@@ -128,6 +129,7 @@ def _stage_written(run: Run, target: Path, files: list[str], *, films: bool) -> 
         ("tests", papermap.page_of_tests(gathered, tests)),
         ("faults", faults.page(report) + mutants.section(changed)),
         ("licences", licences.page(licences.read())),
+        ("reporting", tripod.page()),
     ):
         (target / "book" / f"{name}.md").write_text(text, "utf-8")
 
