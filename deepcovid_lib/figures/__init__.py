@@ -7,6 +7,7 @@ from deepcovid_lib.figures.comparison import confusion, intervals, roc
 from deepcovid_lib.figures.counts import class_counts, funnel, training
 from deepcovid_lib.figures.distributions import learned, scores, thresholds
 from deepcovid_lib.figures.films import augmentation, marked_areas, samples
+from deepcovid_lib.figures.shortcuts import ladder, power
 from deepcovid_lib.figures.verdicts import paper_versus_run
 from deepcovid_lib.style import Drawing
 
@@ -17,9 +18,11 @@ __all__ = [
     "confusion",
     "funnel",
     "intervals",
+    "ladder",
     "learned",
     "marked_areas",
     "paper_versus_run",
+    "power",
     "roc",
     "samples",
     "scores",
