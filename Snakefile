@@ -63,7 +63,7 @@ wildcard_constraints:
 
 rule book:
     input:
-        [executed(name) for name in ("dataset", "architectures", "augmentation", "scores", "thresholds", "reliability", "roc-and-confusion", "paper-versus-run", "recorded")],
+        [executed(name) for name in ("dataset", "architectures", "augmentation", "scores", "thresholds", "reliability", "roc-and-confusion", "paper-versus-run", "recorded", "shortcuts", "positive-control")],
         [executed(f"finetune-{model}") for model in MODELS],
         sorted(str(path) for path in Path("book").rglob("*") if path.is_file()),
         "index.md", "_toc.yml", "_config.yml", "CITATION.cff", "CHANGELOG.md",
@@ -213,4 +213,32 @@ rule recorded:
     params:
         name="recorded",
     resources: mem_mb=1500, runtime=20
+    shell: RUNNER
+
+
+rule shortcuts:
+    input:
+        notebook("shortcuts"), SCORES, f"{OUT}/manifest.csv", expand(f"{OUT}/features/{{model}}.csv", model=MODELS),
+        sorted(str(path) for path in Path("recorded").glob("*/tables/*.csv")),
+        LOOKS, library("figures/shortcuts", "thumbnails", "rungs", "ladders", "floors", "areas", "metrics", "records", "stages"),
+    output:
+        tables("tab-ladder", "tab-above-thumbnail", "tab-same-source", "tab-recorded-ladder", "tab-recorded-same-source"),
+        figures("fig-ladder", "fig-recorded-ladder"), executed("shortcuts"), values("shortcuts", "recorded-shortcuts"),
+    params:
+        name="shortcuts",
+        asked=asked("models", "seed", "preset", "weights", "folders"),
+    resources: mem_mb=3000, runtime=30
+    shell: RUNNER
+
+
+rule positive_control:
+    input:
+        notebook("positive-control"), f"{OUT}/manifest.csv", CURATION,
+        LOOKS, library("figures/shortcuts", "thumbnails", "rungs", "ladders", "controls", "areas", "metrics", "stages"),
+    output:
+        tables("tab-positive-control"), figures("fig-positive-control"), executed("positive-control"), values("positive-control"),
+    params:
+        name="positive-control",
+        asked=asked("seed", "options"),
+    resources: mem_mb=2000, runtime=30
     shell: RUNNER

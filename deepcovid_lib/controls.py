@@ -171,6 +171,29 @@ def worlds(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def conclusion(corners: pd.DataFrame) -> str:
+    """Say in one sentence what the four worlds showed.
+
+    Parameters
+    ----------
+    corners : DataFrame
+        Of `worlds`.
+
+    Examples
+    --------
+    >>> conclusion(pd.DataFrame({"world": ["both"], "rung": ["8x8 grey"], "verdict": ["as expected"]}))
+    'Where something was expected, all went as expected (1 of 1).'
+    """
+    asked = corners[corners["verdict"].isin(["as expected", "not as expected"])]
+    if asked.empty:
+        return "The pool is too small to decide anything."
+    failed = asked[asked["verdict"] == "not as expected"]
+    if failed.empty:
+        return f"Where something was expected, all went as expected ({len(asked)} of {len(asked)})."
+    named = "; ".join(f"{row.rung} in the world '{row.world}'" for row in failed.itertuples())
+    return f"Not as expected in {len(failed)} of {len(asked)}: {named}."
+
+
 def _films(run: Run) -> pd.DataFrame:
     own = run.edition.positives == run.edition.negatives == phantom.SOURCE
     if own and not run.edition.options.get(phantom.SOURCE, {}).get("shortcut", 0):

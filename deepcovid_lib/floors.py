@@ -174,7 +174,7 @@ def _others(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure the ladder of a recorded run again from its films, and keep the numbers beside its scores."""
+    """Measure the ladder of a recorded run from its films, and keep the numbers beside its scores."""
     parser = argparse.ArgumentParser(prog="python -m deepcovid_lib.floors", description="Record the ladder of a run.")
     parser.add_argument("edition")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for deepcovid reproduce")
@@ -183,10 +183,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         run = runs.begin(asked.edition, settings=editions.parse_settings(asked.set))
         target, scores = records.folder() / run.name / "tables", records.scores(run.name)
-        chosen = stages.manifest(run)
-        measured = ladders.ladder(seen(run, chosen, asked.networks), chosen, scores, seed=run.edition.seed)
-        write_csv(measured, target / "tab-ladder.csv")
-        write_csv(same_source(run, chosen), target / "tab-same-source.csv")
+        with runs.timed(run, "ladder"):
+            chosen = stages.manifest(run)
+            measured = ladders.ladder(seen(run, chosen, asked.networks), chosen, scores, seed=run.edition.seed)
+            write_csv(measured, target / "tab-ladder.csv")
+            write_csv(same_source(run, chosen), target / "tab-same-source.csv")
+        records.add_facts(run.name, {"ladder": runs.facts_of(run)["ladder"]})
     except Problem as problem:
         sys.stderr.write(f"deepcovid: {problem}\n")
         return 1

@@ -162,6 +162,51 @@ def ladder(
     return frame.astype({"numbers": "Int64"}).fillna({"note": ""})
 
 
+def told(table: pd.DataFrame, rung: str) -> str:
+    """Return a rung's area with its interval as a sentence quotes it, or why there is none.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"rung": ["a", "b"], "auc": [0.75, np.nan], "low": 0.6, "high": 0.9, "note": "no film"})
+    >>> told(table, "a"), told(table, "b")
+    ('0.75 (0.60 to 0.90)', 'not decided: no film')
+    """
+    row = table.set_index("rung").loc[rung]
+    return (
+        f"not decided: {row['note']}"
+        if pd.isna(row["auc"])
+        else f"{row['auc']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+    )
+
+
+def conclusion(table: pd.DataFrame) -> str:
+    """Say in a sentence or two what the border and the models' best make of a ladder.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `ladder`.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"rung": ["border alone"], "kind": "masked", "auc": 0.6, "low": 0.4, "verdict": CHANCE})
+    >>> conclusion(table)
+    'The border alone is not told from chance: no mark of a class was found there.'
+    """
+    border = table.set_index("rung").loc["border alone", "verdict"]
+    said = {
+        ABOVE: "The border alone is above chance: something outside the lungs goes with the class.",
+        CHANCE: "The border alone is not told from chance: no mark of a class was found there.",
+        UNDECIDED: "Whether the border tells the classes apart cannot be decided.",
+    }[border]
+    models, rungs = (table[own & table["auc"].notna()] for own in (table["kind"] == "model", table["kind"] != "model"))
+    if models.empty or rungs.empty:
+        return said
+    best = models["auc"].max()
+    over = int((rungs["auc"] >= best).sum())
+    return f"{said} Of {len(rungs)} rungs, {over or 'none'} {'reach' if over != 1 else 'reaches'} the best model."
+
+
 def out_of_split(values: np.ndarray, y_true: np.ndarray, patients: np.ndarray, *, seed: int) -> pd.DataFrame:
     """Return each film's scores in the splits that did not train on it, one column per split, NaN elsewhere."""
     columns = []
