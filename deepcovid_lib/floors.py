@@ -22,6 +22,7 @@ from deepcovid_lib.runs import Run
 from deepcovid_lib.sources import cohen, find_table, image_ids, read_columns
 
 AT_ONCE = 128
+LEVEL = 0.05
 CHEAP = ("mean and spread of grey", "8x8 grey", "border alone")
 NOTHING = "8x8 grey, labels dealt at random"
 
@@ -91,6 +92,26 @@ def against_thumbnail(
             difference = roc_auc_score(labels, own) - roc_auc_score(labels, floor)
             rows.append((model, difference, metrics.compare_aucs(labels, own, floor).p))
     return pd.DataFrame(rows, columns=["model", "difference", "p"])
+
+
+def compared(paired: pd.DataFrame) -> str:
+    """Say in one sentence how many models are better than the thumbnail.
+
+    Parameters
+    ----------
+    paired : DataFrame
+        Of `against_thumbnail`.
+
+    Examples
+    --------
+    >>> compared(pd.DataFrame({"difference": [0.1, 0.1, -0.2], "p": [0.001, 0.4, 0.002]}))
+    'Better than the thumbnail of 64 grey values: 1 of 3 models; worse: 1; not told apart: 1.'
+    """
+    if paired.empty:
+        return "Whether the models are better than a thumbnail cannot be decided here."
+    better, worse = (int(((paired["p"] < LEVEL) & (paired["difference"] * sign > 0)).sum()) for sign in (1, -1))
+    start = f"Better than the thumbnail of 64 grey values: {better} of {len(paired)} models"
+    return f"{start}; worse: {worse}; not told apart: {len(paired) - better - worse}."
 
 
 def same_source(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:

@@ -180,7 +180,7 @@ def told(table: pd.DataFrame, rung: str) -> str:
 
 
 def conclusion(table: pd.DataFrame) -> str:
-    """Say in a sentence or two what the border and the models' best make of a ladder.
+    """Say in a sentence or two what the border makes of a ladder, and how many rungs reach the best model.
 
     Parameters
     ----------
@@ -195,16 +195,18 @@ def conclusion(table: pd.DataFrame) -> str:
     """
     border = table.set_index("rung").loc["border alone", "verdict"]
     said = {
-        ABOVE: "The border alone is above chance: something outside the lungs goes with the class.",
+        ABOVE: "The border alone is above chance: what the outer tenth of the film shows goes with the class.",
         CHANCE: "The border alone is not told from chance: no mark of a class was found there.",
         UNDECIDED: "Whether the border tells the classes apart cannot be decided.",
     }[border]
-    models, rungs = (table[own & table["auc"].notna()] for own in (table["kind"] == "model", table["kind"] != "model"))
+    measured = table[table["auc"].notna() & (table["kind"] != "null")]
+    models, rungs = (measured.loc[own, "auc"] for own in (measured["kind"] == "model", measured["kind"] != "model"))
     if models.empty or rungs.empty:
         return said
-    best = models["auc"].max()
-    over = int((rungs["auc"] >= best).sum())
-    return f"{said} Of {len(rungs)} rungs, {over or 'none'} {'reach' if over != 1 else 'reaches'} the best model."
+    over = int((rungs >= models.max()).sum())
+    return (
+        f"{said} Of {len(rungs)} rungs, {over or 'none'} {'reach' if over != 1 else 'reaches'} the best model's area."
+    )
 
 
 def out_of_split(values: np.ndarray, y_true: np.ndarray, patients: np.ndarray, *, seed: int) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from deepcovid_lib.style import Drawing
 
 PLAIN = "#5f7d99"
 ROW = 0.33
+BAND = {"linewidth": 9, "solid_capstyle": "butt", "zorder": 1}
 WORLDS = {"no sign": ("#2b93a8", "s", "-"), "a sign": ("#d55e00", "o", (0, (5, 1.2)))}
 
 
@@ -47,7 +48,7 @@ def ladder(table: pd.DataFrame) -> Drawing:
     for row in data.itertuples():
         look = style.MODELS.get(row.rung, style.Look(row.rung, PLAIN, "o", "-"))
         if row.auc_lowest < row.auc_highest:
-            axes.plot([row.auc_lowest, row.auc_highest], [row.Index] * 2, color=style.rule(), linewidth=9, zorder=1)
+            axes.plot([row.auc_lowest, row.auc_highest], [row.Index] * 2, color=style.rule(), **BAND)
         axes.plot([row.low, row.high], [row.Index] * 2, color=look.colour, linewidth=2, zorder=2)
         face = "none" if row.kind == "null" else look.colour
         axes.plot(row.auc, row.Index, look.marker, color=look.colour, markerfacecolor=face, markersize=6, zorder=3)
@@ -61,7 +62,7 @@ def ladder(table: pd.DataFrame) -> Drawing:
         axes.text(0.5, 0.5, "no rung could be measured", transform=axes.transAxes, ha="center")
     marks = [
         Line2D([], [], color=PLAIN, marker="o", label="test films, 95% interval"),
-        Line2D([], [], color=style.rule(), linewidth=9, label="range over ten splits"),
+        Line2D([], [], color=style.rule(), **BAND, label="range over ten splits"),
     ]
     figure.legend(handles=marks, loc="outside lower center", ncols=2, handlelength=1.8, columnspacing=1.4)
     told = "; ".join(f"{_label(row.rung)} {row.auc:.2f} ({row.low:.2f} to {row.high:.2f})" for row in data.itertuples())
