@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from scipy.special import expit, logit
 from sklearn.metrics import auc, roc_auc_score
 
-from deepcovid_lib import figures, metrics, style, tables
+from deepcovid_lib import controls, figures, metrics, style, tables
 from deepcovid_lib.problems import Misuse
 
 
@@ -85,6 +85,24 @@ def matrix(name):
     return tables.confusion_matrices({"squeezenet": SCORES[name]}).to_dict("records")[0]
 
 
+def ladder_rungs(models=("resnet18", "resnet50", "squeezenet", "densenet121"), count=17):
+    rows = [(name, "model", 0.9, 0.8, 0.95, None, None) for name in models]
+    rows += [(f"centre {number}% masked", "masked", 0.7, 0.6, 0.8, 0.65, 0.75) for number in range(count)]
+    rows += [("8x8 grey, labels dealt at random", "null", 0.5, 0.4, 0.6, 0.4, 0.6)]
+    rows += [("size of the file", "file", None, None, None, None, None)]
+    return pd.DataFrame(rows, columns=["rung", "kind", "auc", "low", "high", "auc_lowest", "auc_highest"])
+
+
+def counted_calls(shares):
+    rows = [
+        (rung, sign, strength, share, share and share / 2, share and (1 + share) / 2)
+        for rung in controls.RUNGS
+        for sign in controls.SIGNS
+        for strength, share in zip(controls.STRENGTHS, shares, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["rung", "sign", "strength", "share", "low", "high"]).astype({"share": float})
+
+
 LONG = "Enlarged Cardiomediastinum"
 DRAW = {
     "marked areas": lambda: figures.marked_areas([FILM] * 3, [MASK, ~MASK, MASK & False], ["PA", "AP", "view unknown"]),
@@ -123,6 +141,16 @@ for name in ("full", "tiny", "no COVID-19", "COVID-19 alone"):
         f"intervals, {name}": lambda name=name: figures.intervals(reliability({"squeezenet": name})),
         f"confusion, {name}": lambda name=name: figures.confusion(matrix(name), "squeezenet", 0.18),
     }
+
+
+DRAW |= {
+    "ladder": lambda: figures.ladder(ladder_rungs()),
+    "ladder of models alone": lambda: figures.ladder(ladder_rungs().head(4)),
+    "ladder without models": lambda: figures.ladder(ladder_rungs(models=())),
+    "ladder of nothing": lambda: figures.ladder(ladder_rungs().tail(1)),
+    "power": lambda: figures.power(counted_calls([0.03, 0.1, 0.6, 0.9, 1.0])),
+    "power undecided": lambda: figures.power(counted_calls([None] * 5)),
+}
 
 
 def svg(drawing):
@@ -372,3 +400,20 @@ def test_counts_are_readable_on_every_cell(mode):
 def test_a_model_without_colour_is_told():
     with pytest.raises(Misuse, match="vgg16"):
         figures.scores(SCORES["tiny"], "vgg16")
+
+
+def test_the_models_stand_on_top_and_the_rungs_fall():
+    table = ladder_rungs(count=2)
+    table.loc[4, "auc"] = 0.55
+    data = figures.ladder(table.sample(frac=1, random_state=0)).data
+    assert (data["kind"].head(4) == "model").all()
+    assert data["auc"][4:].is_monotonic_decreasing
+    assert "size of the file" not in set(data["rung"])
+    assert figures.ladder(table).alt.count("(") == len(data)
+
+
+def test_the_power_holds_every_cell_that_was_decided():
+    table = counted_calls([0.0, 0.5, None, 1.0, 1.0])
+    data = figures.power(table).data
+    assert len(data) == table["share"].notna().sum()
+    assert "border alone, no sign: 0% at 0, 50% at 0.1" in figures.power(table).alt

@@ -1,0 +1,220 @@
+"""A run's ladder: its films, what its networks saw of them, and what its collections tell apart without COVID-19.
+
+From a shell: ``python -m deepcovid_lib.floors EDITION [--set KEY=VALUE ...]`` measures both for a recorded run and
+keeps the numbers beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from deepcovid_lib import curation, editions, ladders, metrics, records, rungs, runs, stages, style, thumbnails
+from deepcovid_lib.files import sha256, write_csv
+from deepcovid_lib.problems import Problem
+from deepcovid_lib.rungs import Rung
+from deepcovid_lib.runs import Run
+from deepcovid_lib.sources import cohen, find_table, image_ids, read_columns
+
+AT_ONCE = 128
+LEVEL = 0.05
+CHEAP = ("mean and spread of grey", "8x8 grey", "border alone")
+NOTHING = "8x8 grey, labels dealt at random"
+
+
+def seen(run: Run, chosen: pd.DataFrame, networks: Sequence[str]) -> list[Rung]:
+    """Return every rung of a run's films, those of frozen networks among them.
+
+    Parameters
+    ----------
+    run : Run
+    chosen : DataFrame
+        The manifest's rows, with usable paths.
+    networks : sequence of str
+        Backbones whose features become rungs, with the run's weights. What the cache has is not computed again.
+    """
+    small = thumbnails.gather(chosen, fit=run.edition.preset.fit, cache=run.cache)
+    folders = {source: run.source_folder(source) for source in chosen["source"].unique()}
+    pictures = rungs.pictures(small)
+    grey = next(rung.values for rung in pictures if rung.name == "8x8 grey")
+    return [
+        Rung(NOTHING, "null", grey),
+        *rungs.metadata(chosen, rungs.people(chosen, folders)),
+        rungs.files(small, chosen),
+        *pictures,
+        *(pooled(run, chosen, name) for name in networks),
+    ]
+
+
+def pooled(run: Run, chosen: pd.DataFrame, network: str) -> Rung:
+    """Return what a frozen network makes of the films, maps averaged over their positions."""
+    from deepcovid_lib import backbones, features
+
+    wanted = features.requests(chosen, copies=1, seed=run.edition.seed)
+    loaded = backbones.load(network, weights=run.edition.weights, seed=run.edition.seed)
+    features.extract(wanted, loaded, preset=stages.preset(run), cache=run.cache)
+    parts = []
+    for start in range(0, len(wanted), AT_ONCE):
+        part = features.gather(wanted[start : start + AT_ONCE], loaded, preset=stages.preset(run), cache=run.cache)
+        parts.append(part.flatten(2).mean(dim=2).numpy() if part.ndim > 2 else part.numpy())
+    trained = "untrained" if run.edition.weights == "random" else "frozen"
+    return Rung(f"{trained} {style.model(network).label}", "network", np.concatenate(parts))
+
+
+def against_thumbnail(
+    seen_rungs: Sequence[Rung], chosen: pd.DataFrame, scores: dict[str, pd.DataFrame]
+) -> pd.DataFrame:
+    """Compare each model with 64 grey values on the same test films (paired DeLong).
+
+    Returns
+    -------
+    DataFrame
+        ``model, difference`` (area of the model minus that of the 8x8 thumbnail), ``p``, two-sided; no rows where a
+        side of the split has one class.
+
+    References
+    ----------
+    DeLong et al. (1988), Biometrics 44:837.
+    """
+    y_true, train = (chosen["label"] == "covid").to_numpy(), (chosen["split"] == "train").to_numpy()
+    grey = next(rung.values for rung in seen_rungs if rung.name == "8x8 grey")
+    rows = []
+    if all(len(set(y_true[side])) == 2 for side in (train, ~train)):
+        simple = pd.Series(ladders.scored(grey, y_true, train), index=chosen.loc[~train, "image_id"])
+        for model, frame in scores.items():
+            labels, own = (frame["label"] == "covid").to_numpy(), frame["score"].to_numpy()
+            floor = simple.loc[frame["image_id"]].to_numpy()
+            difference = roc_auc_score(labels, own) - roc_auc_score(labels, floor)
+            rows.append((model, difference, metrics.compare_aucs(labels, own, floor).p))
+    return pd.DataFrame(rows, columns=["model", "difference", "p"])
+
+
+def compared(paired: pd.DataFrame) -> str:
+    """Say in one sentence how many models are better than the thumbnail.
+
+    Parameters
+    ----------
+    paired : DataFrame
+        Of `against_thumbnail`.
+
+    Examples
+    --------
+    >>> compared(pd.DataFrame({"difference": [0.1, 0.1, -0.2], "p": [0.001, 0.4, 0.002]}))
+    'Better than the thumbnail of 64 grey values: 1 of 3 models; worse: 1; not told apart: 1.'
+    """
+    if paired.empty:
+        return "Whether the models are better than a thumbnail cannot be decided here."
+    better, worse = (int(((paired["p"] < LEVEL) & (paired["difference"] * sign > 0)).sum()) for sign in (1, -1))
+    start = f"Better than the thumbnail of 64 grey values: {better} of {len(paired)} models"
+    return f"{start}; worse: {worse}; not told apart: {len(paired) - better - worse}."
+
+
+def same_source(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:
+    """Take the collection out of the question: COVID-19 within one, and two of them without COVID-19.
+
+    Parameters
+    ----------
+    run : Run
+    chosen : DataFrame
+        The manifest's rows. Where the positives come from covid-chestxray-dataset, its other PA X-rays join them.
+
+    Returns
+    -------
+    DataFrame
+        ``question, films, patients`` (of either side, as text), ``rung``; ``auc_mean, auc_lowest, auc_highest`` over
+        ten patient-disjoint splits; ``auc, low, high`` of each film's mean score over the splits that did not train on
+        it, patients resampled; ``verdict, note`` as in `ladders.ladder`.
+    """
+    every = pd.concat([chosen, _others(run, chosen)], ignore_index=True)
+    ill = every["label"] == "covid"
+    home = every.loc[ill, "source"].iloc[0]
+    inside, outside = every["source"] == home, every["source"] != home
+    questions = {
+        f"COVID-19 against others, all of {home}": (ill & inside, ~ill & inside),
+        "two collections, no COVID-19": (~ill & inside, ~ill & outside),
+    }
+    rows = []
+    for question, (one, other) in questions.items():
+        own = every[one | other]
+        y_true, patients = one[one | other].to_numpy(), own["patient_id"].to_numpy()
+        counts = {
+            name: f"{own.loc[y_true, column].nunique()} and {own.loc[~y_true, column].nunique()}"
+            for name, column in (("films", "image_id"), ("patients", "patient_id"))
+        }
+        if one.any() and other.any():
+            small = thumbnails.gather(own, fit=run.edition.preset.fit, cache=run.cache)
+            measured = [
+                _measured(rung, y_true, patients, run.edition.seed)
+                for rung in rungs.pictures(small)
+                if rung.name in CHEAP
+            ]
+        else:
+            measured = [{"rung": name, "note": "the films are of one collection only"} for name in CHEAP]
+        rows += [{"question": question, **counts, **each} for each in measured]
+    columns = ["question", "films", "patients", "rung", "auc_mean", "auc_lowest", "auc_highest", "auc", "low", "high"]
+    frame = pd.DataFrame(rows).reindex(columns=[*columns, "verdict", "note"])
+    return frame.fillna({"verdict": ladders.UNDECIDED, "note": ""})
+
+
+def _measured(rung: Rung, one: np.ndarray, patients: np.ndarray, seed: int) -> dict:
+    reason = ladders.undecided(rung.values, one, patients)
+    if reason:
+        return {"rung": rung.name, "note": reason}
+    scores = ladders.out_of_split(rung.values, one, patients, seed=seed)
+    areas = [roc_auc_score(one[own.notna()], own.dropna()) for _, own in scores.items()]
+    told = scores.notna().any(axis=1).to_numpy()
+    spread = {"auc_mean": np.mean(areas), "auc_lowest": min(areas), "auc_highest": max(areas)}
+    return {"rung": rung.name, **spread, **ladders.judged(one[told], scores.mean(axis=1)[told], patients[told], seed)}
+
+
+def _others(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:
+    """The PA X-rays of covid-chestxray-dataset that do not show COVID-19, where the run's positives are from there."""
+    if run.edition.positives != cohen.SOURCE:
+        return chosen.head(0)
+    table = find_table(run.source_folder(cohen.SOURCE), [cohen.TABLE])
+    rows = read_columns(table, ["patientid", "finding", "view", "filename"], ["modality"])
+    if "modality" in rows:
+        rows = rows[rows["modality"].str.casefold().isin(cohen.XRAY)]
+    rows = rows[(rows["view"] == "PA") & ~rows["finding"].str.contains("COVID-19", case=False, regex=False)]
+    found = pd.DataFrame(
+        {
+            "image_id": image_ids(cohen.SOURCE, rows["filename"]),
+            "path": [str(table.parent / "images" / name) for name in rows["filename"]],
+            "patient_id": (cohen.SOURCE + ":" + rows["patientid"]).to_list(),
+            "source": cohen.SOURCE,
+            "label": "non_covid",
+        }
+    )
+    found = curation.present(found)[0]
+    return found.assign(sha256=[sha256(path) for path in found["path"]])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure the ladder of a recorded run from its films, and keep the numbers beside its scores."""
+    parser = argparse.ArgumentParser(prog="python -m deepcovid_lib.floors", description="Record the ladder of a run.")
+    parser.add_argument("edition")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for deepcovid reproduce")
+    parser.add_argument("--networks", nargs="*", default=["resnet18", "squeezenet"], help="whose features are rungs")
+    asked = parser.parse_args(arguments)
+    try:
+        run = runs.begin(asked.edition, settings=editions.parse_settings(asked.set))
+        target, scores = records.folder() / run.name / "tables", records.scores(run.name)
+        with runs.timed(run, "ladder"):
+            chosen = stages.manifest(run)
+            measured = ladders.ladder(seen(run, chosen, asked.networks), chosen, scores, seed=run.edition.seed)
+            write_csv(measured, target / "tab-ladder.csv")
+            write_csv(same_source(run, chosen), target / "tab-same-source.csv")
+        records.add_facts(run.name, {"ladder": runs.facts_of(run)["ladder"]})
+    except Problem as problem:
+        sys.stderr.write(f"deepcovid: {problem}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

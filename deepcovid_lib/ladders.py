@@ -1,0 +1,273 @@
+"""The ladder: one and the same simple classifier on ever more of a film, beside the run's models.
+
+A rung that does not see the lungs and still ranks COVID-19 films high has found something else. What the models reach
+above the rungs is the most that can be owed to more than that.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from deepcovid_lib import metrics
+from deepcovid_lib.rungs import Rung
+from deepcovid_lib.tables import TARGET
+
+SPLITS = 10
+TRAINING = 0.45
+FEWEST = 4
+REPLICATES = 1000
+ABOVE, CHANCE, UNDECIDED = "above chance", "not told from chance", "cannot be decided"
+EMPTY = dict.fromkeys(("auc", "low", "high", "specificity", "auc_mean", "auc_lowest", "auc_highest"), math.nan)
+
+
+def classifier() -> Pipeline:
+    """Return the classifier of every rung: balanced logistic regression on standardised numbers, blanks at the mean.
+
+    Examples
+    --------
+    >>> [name for name, _ in classifier().steps]
+    ['simpleimputer', 'standardscaler', 'logisticregression']
+    """
+    blanks = SimpleImputer(keep_empty_features=True)
+    return make_pipeline(blanks, StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
+
+
+def splits(y_true: np.ndarray, patients: np.ndarray, *, seed: int) -> Iterator[np.ndarray]:
+    """Yield ten divisions of the films with 45% of the patients of each class in training and no patient on both sides.
+
+    Parameters
+    ----------
+    y_true : numpy.ndarray of bool, shape (n,)
+        True for COVID-19. A patient with films of both classes counts with COVID-19.
+    patients : numpy.ndarray, shape (n,)
+    seed : int
+
+    Yields
+    ------
+    numpy.ndarray of bool, shape (n,)
+        True for the films of training.
+
+    Examples
+    --------
+    >>> y_true, patients = np.arange(20) % 2 == 0, np.arange(20) // 2 * 2 + np.arange(20) % 2
+    >>> [int(train.sum()) for train in splits(y_true, patients, seed=0)][:3]
+    [9, 9, 9]
+    """
+    names, codes = np.unique(patients, return_inverse=True)
+    ill = np.bincount(codes, weights=y_true) > 0
+    drawn = StratifiedShuffleSplit(SPLITS, train_size=TRAINING, random_state=seed).split(names, ill)
+    for chosen, _ in drawn:
+        yield np.isin(codes, chosen)
+
+
+def undecided(values: np.ndarray, y_true: np.ndarray, patients: np.ndarray) -> str:
+    """Say why no ladder can stand on these films; empty where it can.
+
+    Examples
+    --------
+    >>> undecided(np.ones((9, 1)), np.arange(9) < 2, np.arange(9))
+    'COVID-19 films of 2 patients, fewer than 4'
+    >>> undecided(np.ones((9, 1)), np.arange(9) < 4, np.arange(9))
+    'every film has the same values'
+    """
+    for name, own in (("COVID-19", y_true), ("other", ~y_true)):
+        count = len(np.unique(patients[own]))
+        if count < FEWEST:
+            return f"{name} films of {count} patients, fewer than {FEWEST}"
+    known = np.where(np.isnan(values), np.inf, values)
+    return "every film has the same values" if (known == known[:1]).all() else ""
+
+
+def scored(values: np.ndarray, y_true: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Return the scores of the films outside training: log-odds of COVID-19 under balanced classes.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of shape (n, numbers)
+    y_true, train : numpy.ndarray of bool, shape (n,)
+        Both classes are in training.
+
+    Returns
+    -------
+    numpy.ndarray of shape (n - training,)
+    """
+    return classifier().fit(values[train], y_true[train]).decision_function(values[~train])
+
+
+def shuffled(y_true: np.ndarray, patients: np.ndarray, *, seed: int) -> np.ndarray:
+    """Return labels dealt anew among the patients; films of one patient keep one label."""
+    codes = np.unique(patients, return_inverse=True)[1]
+    ill = np.bincount(codes, weights=y_true) > 0
+    return np.random.default_rng(seed).permutation(ill)[codes]
+
+
+def ladder(
+    rungs: Sequence[Rung], films: pd.DataFrame, scores_by_model: Mapping[str, pd.DataFrame], *, seed: int
+) -> pd.DataFrame:
+    """Measure every rung, and the run's models beside them.
+
+    Parameters
+    ----------
+    rungs : sequence of Rung
+    films : DataFrame
+        ``patient_id, label`` (``covid``/``non_covid``) and ``split`` (``train``/``test``), in the order of the rungs.
+    scores_by_model : mapping of str to DataFrame
+        Frames with ``label, patient_id`` and ``score``, of the same test films.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        One row per rung: ``rung, kind, numbers`` seen of a film. On the run's own test films: ``auc`` with the bounds
+        ``low`` and ``high`` (95%, patients resampled within each class) and ``specificity``, where sensitivity first
+        reaches 97.5%. Over ten other patient-disjoint splits: ``auc_mean, auc_lowest, auc_highest`` and
+        ``specificity_mean``. ``verdict``: above chance where `low` exceeds 0.5; ``note``, why a rung has no numbers.
+
+    References
+    ----------
+    DeGrave et al. (2021), Nat. Mach. Intell. 3:610; Maguolo & Nanni (2021), Inf. Fusion 76:1.
+
+    Examples
+    --------
+    >>> films = pd.DataFrame({"label": ["covid", "non_covid"] * 10, "patient_id": range(20)})
+    >>> rung = Rung("the label", "metadata", (films[["label"]] == "covid").to_numpy(float))
+    >>> print(*ladder([rung], films.assign(split=["train"] * 8 + ["test"] * 12), {}, seed=0).loc[0, ["auc", "verdict"]])
+    1.0 above chance
+    """
+    y_true, patients = (films["label"] == "covid").to_numpy(), films["patient_id"].to_numpy()
+    rows = []
+    for model, scores in scores_by_model.items():
+        own = judged((scores["label"] == "covid").to_numpy(), scores["score"], scores["patient_id"], seed)
+        rows.append({"rung": model, "kind": "model", **EMPTY, **own})
+    for rung in rungs:
+        reason = rung.reason or undecided(rung.values, y_true, patients)
+        row = {"rung": rung.name, "kind": rung.kind, "numbers": rung.values.shape[1], **EMPTY}
+        if not reason:
+            row |= _own_split(rung, y_true, patients, (films["split"] == "train").to_numpy(), seed)
+            row |= _over_splits(rung, y_true, patients, seed)
+        rows.append(row | ({"verdict": UNDECIDED, "note": reason} if reason else {}))
+    frame = pd.DataFrame(rows).reindex(columns=_columns())
+    return frame.astype({"numbers": "Int64"}).fillna({"note": ""})
+
+
+def told(table: pd.DataFrame, rung: str) -> str:
+    """Return a rung's area with its interval as a sentence quotes it, or why there is none.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"rung": ["a", "b"], "auc": [0.75, np.nan], "low": 0.6, "high": 0.9, "note": "no film"})
+    >>> told(table, "a"), told(table, "b")
+    ('0.75 (0.60 to 0.90)', 'not decided: no film')
+    """
+    row = table.set_index("rung").loc[rung]
+    return (
+        f"not decided: {row['note']}"
+        if pd.isna(row["auc"])
+        else f"{row['auc']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+    )
+
+
+def conclusion(table: pd.DataFrame) -> str:
+    """Say in a sentence or two what the border makes of a ladder, and how many rungs reach the best model.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `ladder`.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"rung": ["border alone"], "kind": "masked", "auc": 0.6, "low": 0.4, "verdict": CHANCE})
+    >>> conclusion(table)
+    'The border alone is not told from chance: no mark of a class was found there.'
+    """
+    border = table.set_index("rung").loc["border alone", "verdict"]
+    said = {
+        ABOVE: "The border alone is above chance: what the outer tenth of the film shows goes with the class.",
+        CHANCE: "The border alone is not told from chance: no mark of a class was found there.",
+        UNDECIDED: "Whether the border tells the classes apart cannot be decided.",
+    }[border]
+    measured = table[table["auc"].notna() & (table["kind"] != "null")]
+    models, rungs = (measured.loc[own, "auc"] for own in (measured["kind"] == "model", measured["kind"] != "model"))
+    if models.empty or rungs.empty:
+        return said
+    over = int((rungs >= models.max()).sum())
+    return (
+        f"{said} Of {len(rungs)} rungs, {over or 'none'} {'reach' if over != 1 else 'reaches'} the best model's area."
+    )
+
+
+def out_of_split(values: np.ndarray, y_true: np.ndarray, patients: np.ndarray, *, seed: int) -> pd.DataFrame:
+    """Return each film's scores in the splits that did not train on it, one column per split, NaN elsewhere."""
+    columns = []
+    for train in splits(y_true, patients, seed=seed):
+        column = np.full(len(y_true), math.nan)
+        column[~train] = scored(values, y_true, train)
+        columns.append(column)
+    return pd.DataFrame(dict(enumerate(columns)))
+
+
+def _columns() -> list[str]:
+    ends = ["specificity_mean", "verdict", "note"]
+    return [
+        "rung",
+        "kind",
+        "numbers",
+        "auc",
+        "low",
+        "high",
+        "specificity",
+        "auc_mean",
+        "auc_lowest",
+        "auc_highest",
+        *ends,
+    ]
+
+
+def _own_split(rung: Rung, y_true: np.ndarray, patients: np.ndarray, train: np.ndarray, seed: int) -> dict:
+    labels = shuffled(y_true, patients, seed=seed) if rung.kind == "null" else y_true
+    for side in (train, ~train):
+        if labels[side].all() or not labels[side].any():
+            return {"verdict": UNDECIDED, "note": "a side of the split has one class only"}
+    return judged(labels[~train], scored(rung.values, labels, train), patients[~train], seed)
+
+
+def judged(y_true: np.ndarray, scores: np.ndarray, patients: np.ndarray, seed: int) -> dict:
+    """Return ``auc, low, high, specificity, verdict, note`` of scores, as `ladder` defines them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        area = metrics.auc_interval(
+            y_true, scores, method="bootstrap", groups=patients, replicates=REPLICATES, seed=seed
+        )
+        reached = metrics.operating_points(y_true, scores, sensitivities=[TARGET])["specificity"].iloc[0]
+    verdict = UNDECIDED if math.isnan(area.low) else ABOVE if area.low > 0.5 else CHANCE
+    note = "the test films are of one class" if verdict == UNDECIDED else ""
+    return {**area._asdict(), "specificity": reached, "verdict": verdict, "note": note}
+
+
+def _over_splits(rung: Rung, y_true: np.ndarray, patients: np.ndarray, seed: int) -> dict:
+    areas, spared = [], []
+    for number, train in enumerate(splits(y_true, patients, seed=seed)):
+        labels = shuffled(y_true, patients, seed=seed + number) if rung.kind == "null" else y_true
+        if any(len(set(labels[side])) < 2 for side in (train, ~train)):
+            continue
+        scores = scored(rung.values, labels, train)
+        areas.append(roc_auc_score(labels[~train], scores))
+        reached = metrics.operating_points(labels[~train], scores, sensitivities=[TARGET])
+        spared.append(reached["specificity"].iloc[0])
+    if not areas:
+        return {}
+    spread = {"auc_mean": np.mean(areas), "auc_lowest": min(areas), "auc_highest": max(areas)}
+    return {**spread, "specificity_mean": np.mean(spared)}

@@ -1,0 +1,151 @@
+"""A run's ladder: films and networks in one order, and the collections compared without the label."""
+
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from deepcovid_lib import backbones, features, floors, ladders, metrics, records, runs, stages
+from deepcovid_lib.files import sha256
+
+REAL = os.environ.get("DEEPCOVID_REAL_DATA")
+
+
+@pytest.fixture(autouse=True)
+def _root(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
+
+
+def drawn(folder, name, level):
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(int.from_bytes(name.encode(), "little") % 2**32)
+    film = np.clip(rng.normal(level, 20, (40, 40)), 0, 255).astype(np.uint8)
+    Image.fromarray(film).save(folder / f"{name}.png")
+    return str(folder / f"{name}.png")
+
+
+def listed(source, label, names, level, folder):
+    rows = [
+        {
+            "image_id": f"{source}:{name}",
+            "path": drawn(folder, name, level),
+            "patient_id": f"{source}:{name}",
+            "source": source,
+            "label": label,
+            "view": "PA",
+            "split": "train" if number % 2 else "test",
+        }
+        for number, name in enumerate(names)
+    ]
+    return pd.DataFrame(rows).assign(sha256=lambda frame: [sha256(path) for path in frame["path"]])
+
+
+@pytest.fixture
+def open_cxr(tmp_path):
+    """Two collections of unlike brightness; within the first, COVID-19 films are like the others."""
+    folder = tmp_path / "cohen"
+    others = [f"o{number}" for number in range(14)]
+    for name in others:
+        drawn(folder / "images", name, 60)
+    rows = "".join(f"{name},{name}.png,SARS,PA,X-ray\n" for name in others)
+    rows += "x,absent.png,SARS,PA,X-ray\ny,ct.png,SARS,PA,CT\nz,ap.png,SARS,AP,X-ray\nc0,c0.png,COVID-19,PA,X-ray\n"
+    (folder / "metadata.csv").write_text(f"patientid,filename,finding,view,modality\n{rows}")
+    ill = listed("cohen", "covid", [f"c{number}" for number in range(14)], 60, folder / "images")
+    nih = listed("nih", "non_covid", [f"n{number}" for number in range(30)], 160, tmp_path / "nih")
+    settings = {"weights": "random", "folders.cohen": str(folder), "folders.nih": str(tmp_path / "nih")}
+    return runs.resolve("open-cxr", settings=settings), pd.concat([ill, nih], ignore_index=True)
+
+
+def test_collections_are_told_apart_where_the_disease_is_not(open_cxr):
+    table = floors.same_source(*open_cxr)
+    assert table["films"].tolist() == ["14 and 14"] * 3 + ["14 and 30"] * 3
+    within, between = (table[table["question"] == name] for name in table["question"].unique())
+    assert (within["verdict"] == ladders.CHANCE).all()
+    assert (between["verdict"] == ladders.ABOVE).all()
+    assert (between["auc"] > 0.99).all()
+    assert "no COVID-19" in between["question"].iloc[0]
+
+
+def test_one_collection_is_not_compared_with_itself(open_cxr, tmp_path):
+    ill = listed("phantom", "covid", [f"c{number}" for number in range(8)], 60, tmp_path / "made")
+    well = listed("phantom", "non_covid", [f"n{number}" for number in range(8)], 160, tmp_path / "made")
+    table = floors.same_source(runs.resolve("tiny"), pd.concat([ill, well], ignore_index=True))
+    within, between = (table[table["question"] == name] for name in table["question"].unique())
+    assert (within["verdict"] == ladders.ABOVE).all()
+    assert (between["verdict"] == ladders.UNDECIDED).all()
+    assert "one collection only" in between["note"].iloc[0]
+
+
+def test_few_patients_are_not_decided(open_cxr):
+    run, films = open_cxr
+    table = floors.same_source(
+        run, films[films["patient_id"].isin(["cohen:c0", "cohen:c1"]) | (films["source"] == "nih")]
+    )
+    within = table[table["question"].str.startswith("COVID-19")]
+    assert (within["verdict"] == ladders.UNDECIDED).all()
+    assert "fewer than 4" in within["note"].iloc[0]
+
+
+def test_maps_are_averaged_and_stand_in_the_order_of_the_films(open_cxr):
+    run, films = open_cxr
+    chosen = films.sample(6, random_state=1)
+    own = floors.pooled(run, chosen, "squeezenet")
+    assert own.name == "untrained SqueezeNet"
+    wanted = features.requests(chosen, copies=1, seed=run.edition.seed)
+    loaded = backbones.load("squeezenet", weights="random", seed=run.edition.seed)
+    maps = features.gather(wanted, loaded, preset=stages.preset(run), cache=run.cache).numpy()
+    assert own.values == pytest.approx(maps.mean(axis=(2, 3)), abs=1e-5)
+
+
+def test_every_kind_of_rung_is_there_once(open_cxr, monkeypatch):
+    run, films = open_cxr
+    monkeypatch.setattr(floors.rungs, "people", lambda *_: pd.DataFrame(columns=["image_id", "age", "sex"]))
+    found = floors.seen(run, films, [])
+    assert len({rung.name for rung in found}) == len(found)
+    assert {rung.kind for rung in found} == {"null", "metadata", "file", "grey", "masked"}
+    assert {len(rung.values) for rung in found} == {len(films)}
+
+
+def test_models_are_compared_with_the_thumbnail_on_the_same_films(open_cxr, monkeypatch):
+    run, films = open_cxr
+    monkeypatch.setattr(floors.rungs, "people", lambda *_: pd.DataFrame(columns=["image_id", "age", "sex"]))
+    found = floors.seen(run, films, [])
+    tested = films[films["split"] == "test"].sample(frac=1, random_state=0)
+    scores = tested.assign(score=np.linspace(0, 1, len(tested)))
+    row = floors.against_thumbnail(found, films, {"resnet18": scores}).iloc[0]
+    y_true, train = (films["label"] == "covid").to_numpy(), (films["split"] == "train").to_numpy()
+    grey = next(rung.values for rung in found if rung.name == "8x8 grey")
+    simple = pd.Series(ladders.scored(grey, y_true, train), index=films.loc[~train, "image_id"])[scores["image_id"]]
+    labels = scores["label"] == "covid"
+    assert row["p"] == pytest.approx(metrics.compare_aucs(labels, scores["score"], simple).p)
+    assert row["difference"] < 0
+
+
+def test_the_recorded_ladders_are_complete_and_tell_no_name():
+    for path in records.folder().glob("*/tables/*.csv"):
+        table, text = pd.read_csv(path), path.read_text(encoding="utf-8")
+        assert "nih:" not in text
+        assert "/" not in text.replace("and/or", "")
+        decided = table[table["verdict"] != ladders.UNDECIDED]
+        assert (decided["low"] <= decided["auc"]).all()
+        assert (decided["auc"] <= decided["high"]).all()
+        assert table.loc[table["verdict"] == ladders.UNDECIDED, "note"].notna().all()
+
+
+def test_a_run_that_is_not_recorded_is_told(capsys):
+    assert floors.main(["covid-xray-5k"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("deepcovid: no recorded run 'covid-xray-5k'")
+    assert told.count("\n") == 1
+
+
+@pytest.mark.skipif(not REAL, reason="needs the collections in DEEPCOVID_REAL_DATA")
+def test_the_recorded_same_source_table_comes_back(tmp_path):
+    folders = {"cohen": f"{REAL}/covid-chestxray-dataset", "nih": f"{REAL}/nih-chestxray"}
+    settings = {"weights": "random", **{f"folders.{name}": path for name, path in folders.items()}}
+    run = runs.begin("open-cxr", settings=settings)
+    table = floors.same_source(run, stages.manifest(run))
+    recorded = pd.read_csv(records.folder() / "open-cxr-weights-random" / "tables" / "tab-same-source.csv")
+    assert table["auc"].to_numpy() == pytest.approx(recorded["auc"].to_numpy(), abs=0.005)

@@ -1,0 +1,161 @@
+"""The ladder: patients never on both sides, numbers as scikit-learn gives them, nothing decided on too little."""
+
+import math
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from deepcovid_lib import ladders
+from deepcovid_lib.rungs import Rung
+
+
+def films(patients=60, ill=0.3, seed=0):
+    """Films of patients, some with two, a third of them in training."""
+    rng = np.random.default_rng(seed)
+    owners = np.repeat(np.arange(patients), rng.integers(1, 3, patients))
+    sick = np.arange(patients) < ill * patients
+    label = np.where(sick[owners], "covid", "non_covid")
+    split = np.where(owners % 3 == 0, "train", "test")
+    return pd.DataFrame({"patient_id": owners.astype(str), "label": label, "split": split})
+
+
+def values(frame, distance, numbers=5, seed=1):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(len(frame), numbers)) + distance * (frame["label"] == "covid").to_numpy()[:, None]
+
+
+def rung(frame, distance=1.0, kind="grey"):
+    return Rung("five numbers", kind, values(frame, distance))
+
+
+def parts(frame):
+    return (frame["label"] == "covid").to_numpy(), frame["patient_id"].to_numpy()
+
+
+def test_splits_part_patients_and_keep_45_percent_of_each_class():
+    y_true, patients = parts(films())
+    found = list(ladders.splits(y_true, patients, seed=3))
+    assert len(found) == 10
+    assert len({train.tobytes() for train in found}) == 10
+    for train in found:
+        assert not set(patients[train]) & set(patients[~train])
+        for own in (y_true, ~y_true):
+            share = len(set(patients[train & own])) / len(set(patients[own]))
+            assert share == pytest.approx(0.45, abs=0.03)
+
+
+def test_a_patient_with_films_of_both_classes_stays_whole():
+    y_true, patients = np.arange(24) % 2 == 0, np.repeat(np.arange(12), 2)
+    y_true[8:] = False
+    for train in ladders.splits(y_true, patients, seed=0):
+        assert not set(patients[train]) & set(patients[~train])
+
+
+def test_scores_are_those_of_balanced_logistic_regression_on_standardised_numbers():
+    frame = films()
+    y_true, train, numbers = parts(frame)[0], (frame["split"] == "train").to_numpy(), values(frame, 1)
+    numbers[0, 0] = np.nan
+    filled = numbers.copy()
+    filled[0, 0] = np.nanmean(numbers[train, 0])
+    standard = (filled - filled[train].mean(0)) / filled[train].std(0)
+    weights = np.where(
+        y_true[train], len(y_true[train]) / 2 / y_true[train].sum(), len(y_true[train]) / 2 / (~y_true[train]).sum()
+    )
+    model = LogisticRegression(max_iter=2000).fit(standard[train], y_true[train], sample_weight=weights)
+    assert ladders.scored(numbers, y_true, train) == pytest.approx(model.decision_function(standard[~train]), abs=1e-3)
+
+
+def test_the_table_agrees_with_brute_force():
+    frame = films()
+    y_true, patients = parts(frame)
+    row = ladders.ladder([rung(frame)], frame, {}, seed=5).iloc[0]
+    train = (frame["split"] == "train").to_numpy()
+    assert row["auc"] == pytest.approx(roc_auc_score(y_true[~train], ladders.scored(values(frame, 1), y_true, train)))
+    areas = [
+        roc_auc_score(y_true[~train], ladders.scored(values(frame, 1), y_true, train))
+        for train in ladders.splits(y_true, patients, seed=5)
+    ]
+    assert [row["auc_mean"], row["auc_lowest"], row["auc_highest"]] == pytest.approx(
+        [np.mean(areas), min(areas), max(areas)]
+    )
+    assert row["low"] < row["auc"] < row["high"]
+    assert row["verdict"] == ladders.ABOVE
+    assert row["numbers"] == 5
+
+
+def test_specificity_stands_at_the_first_threshold_that_reaches_the_papers_sensitivity():
+    frame = films()
+    y_true, train = parts(frame)[0], (frame["split"] == "train").to_numpy()
+    scores = ladders.scored(values(frame, 1), y_true, train)
+    reached = [cut for cut in scores if (scores[y_true[~train]] >= cut).mean() >= 0.975]
+    expected = (scores[~y_true[~train]] < max(reached)).mean()
+    assert ladders.ladder([rung(frame)], frame, {}, seed=0)["specificity"].iloc[0] == pytest.approx(expected)
+
+
+def test_nothing_to_see_and_labels_dealt_at_random_are_not_told_from_chance():
+    frame = films(patients=400)
+    nothing = Rung("noise", "grey", values(frame, 0))
+    table = ladders.ladder([nothing, rung(frame, 3, "null"), rung(frame, 3)], frame, {}, seed=1).set_index("kind")
+    assert table.loc["null", "auc_mean"] == pytest.approx(0.5, abs=0.06)
+    assert table.iloc[0]["auc_mean"] == pytest.approx(0.5, abs=0.06)
+    assert table["verdict"].tolist()[1:] == [ladders.CHANCE, ladders.ABOVE]
+
+
+def test_dealt_labels_keep_their_number_and_their_patients():
+    y_true, patients = parts(films())
+    dealt = pd.DataFrame({"patient": patients, "ill": ladders.shuffled(y_true, patients, seed=2)})
+    assert (dealt.groupby("patient")["ill"].nunique() == 1).all()
+    assert dealt.groupby("patient")["ill"].first().sum() == len(set(patients[y_true]))
+    assert (dealt["ill"] != y_true).any()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda frame: frame.assign(label="covid"), "other films of 0 patients"),
+        (lambda frame: frame.assign(label="non_covid"), "COVID-19 films of 0 patients"),
+        (lambda frame: frame[(frame["label"] != "covid") | (frame["patient_id"].astype(int) < 3)], "of 3 patients"),
+        (lambda frame: frame.assign(split=np.where(frame["label"] == "covid", "test", "train")), "one class only"),
+    ],
+)
+def test_too_little_is_not_decided(change, reason):
+    frame = change(films())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        row = ladders.ladder([rung(frame)], frame, {}, seed=0).iloc[0]
+    assert row["verdict"] == ladders.UNDECIDED
+    assert reason in row["note"]
+    assert math.isnan(row["auc"])
+
+
+@pytest.mark.parametrize(
+    ("own", "reason"),
+    [(Rung("a", "file", np.ones((3, 2)), "left out"), "left out"), (Rung("a", "file", np.ones((0, 2))), "same values")],
+)
+def test_a_rung_says_why_it_is_left_out(own, reason):
+    frame = films()
+    own = own._replace(values=np.full((len(frame), 2), np.nan))
+    row = ladders.ladder([own], frame, {}, seed=0).iloc[0]
+    assert reason in row["note"]
+    assert row["verdict"] == ladders.UNDECIDED
+
+
+def test_the_models_stand_beside_the_rungs_with_their_own_scores():
+    frame = films()
+    scores = frame[frame["split"] == "test"].assign(score=lambda own: np.linspace(1, 0, len(own)))
+    row = ladders.ladder([], frame, {"resnet18": scores}, seed=0).iloc[0]
+    assert row["auc"] == pytest.approx(roc_auc_score(scores["label"] == "covid", scores["score"]))
+    assert row["kind"] == "model"
+    assert math.isnan(row["auc_mean"])
+
+
+def test_a_film_has_scores_only_of_splits_that_did_not_train_on_it():
+    frame = films()
+    y_true, patients = parts(frame)
+    scores = ladders.out_of_split(values(frame, 1), y_true, patients, seed=4)
+    for column, train in zip(scores, ladders.splits(y_true, patients, seed=4), strict=True):
+        assert (scores[column].isna() == train).all()
