@@ -63,7 +63,7 @@ wildcard_constraints:
 
 rule book:
     input:
-        [executed(name) for name in ("dataset", "architectures", "augmentation", "scores", "thresholds", "reliability", "roc-and-confusion", "paper-versus-run", "recorded")],
+        [executed(name) for name in ("dataset", "architectures", "augmentation", "scores", "thresholds", "reliability", "roc-and-confusion", "paper-versus-run", "recorded", "uncertainty", "calibration")],
         [executed(f"finetune-{model}") for model in MODELS],
         sorted(str(path) for path in Path("book").rglob("*") if path.is_file()),
         "index.md", "_toc.yml", "_config.yml", "CITATION.cff", "CHANGELOG.md",
@@ -214,3 +214,47 @@ rule recorded:
         name="recorded",
     resources: mem_mb=1500, runtime=20
     shell: RUNNER
+
+
+rule uncertainty:
+    input:
+        notebook("uncertainty"), f"{OUT}/manifest.csv", expand(f"{OUT}/features/{{model}}.csv", model=MODELS), SCORES, LOOKS,
+        library("figures/uncertainty", "areas", "checks", "metrics", "tables", "stages", "finetune", "scaling", "pools", "repeats", "thresholds"),
+    output:
+        tables("tab-repeats", "tab-promises"), figures("fig-repeats", "fig-promises", "fig-halves"), executed("uncertainty"), values("uncertainty"),
+    params:
+        name="uncertainty",
+        asked=asked("models", "recipe", "seed", "copies"),
+    resources: mem_mb=3000, runtime=60
+    shell: RUNNER
+
+
+rule calibration:
+    input:
+        notebook("calibration"), f"{OUT}/manifest.csv", SCORES, LOOKS,
+        library("figures/calibration", "areas", "checks", "metrics", "tables", "stages", "pairs", "calibration", "precision"),
+    output:
+        tables("tab-calibration", "tab-precision", "tab-area-pairs", "tab-call-pairs"),
+        figures("fig-calibration", "fig-precision-recall", "fig-net-benefit", "fig-area-pairs"), executed("calibration"), values("calibration"),
+    params:
+        name="calibration",
+        asked=asked("models", "copies"),
+    resources: mem_mb=1500, runtime=20
+    shell: RUNNER
+
+
+# Not part of the book: every head trained 40 times. Start it by name, after the run.
+rule repeats:
+    input:
+        expand(f"{OUT}/repeats/{{model}}.csv", model=MODELS),
+
+
+rule repeat:
+    input:
+        f"{OUT}/manifest.csv", f"{OUT}/features/{{model}}.csv", f"{FIT}/scores.csv", library("finetune", "scaling", "stages", "pools", "repeats"),
+    output:
+        f"{OUT}/repeats/{{model}}.csv",
+    params:
+        asked=asked("recipe", "seed", "copies"),
+    resources: mem_mb=8000, runtime=480
+    shell: f"{PY} -m deepcovid_lib.repeats {RUN.name} {{wildcards.model}}"

@@ -18,7 +18,7 @@ from deepcovid_lib.problems import Misuse
 from deepcovid_lib.sources import phantom
 
 ROOT = Path(__file__).parent.parent
-REPLAYABLE = {"finetune", "scores", "thresholds", "reliability", "roc-and-confusion", "paper-versus-run"}
+REPLAYABLE = {"finetune", "scores", "thresholds", "reliability", "roc-and-confusion", "paper-versus-run", "calibration"}
 RECORDED = {"phantom": ("phantom", {}), "open-cxr-weights-random": ("open-cxr", {"weights": "random"})}
 
 

@@ -3,23 +3,32 @@
 The functions draw in the active theme (`style.theme`) and leave no state behind.
 """
 
+from deepcovid_lib.figures.calibration import area_differences, net_benefit, precision_recall, reliability_curves
 from deepcovid_lib.figures.comparison import confusion, intervals, roc
 from deepcovid_lib.figures.counts import class_counts, funnel, training
 from deepcovid_lib.figures.distributions import learned, scores, thresholds
 from deepcovid_lib.figures.films import augmentation, marked_areas, samples
+from deepcovid_lib.figures.uncertainty import halves, promises, repeats
 from deepcovid_lib.figures.verdicts import paper_versus_run
 from deepcovid_lib.style import Drawing
 
 __all__ = [
     "Drawing",
+    "area_differences",
     "augmentation",
     "class_counts",
     "confusion",
     "funnel",
+    "halves",
     "intervals",
     "learned",
     "marked_areas",
+    "net_benefit",
     "paper_versus_run",
+    "precision_recall",
+    "promises",
+    "reliability_curves",
+    "repeats",
     "roc",
     "samples",
     "scores",
