@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-REPLICATES = 500
+REPLICATES = 300
 
 
 def curve(frame: pd.DataFrame) -> pd.DataFrame:

@@ -17,10 +17,10 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ORDER = """
     problems files progress style paper editions images phantoms sources downloads forms leakage manifest fits curation
-    backbones features scaling finetune heads checks areas metrics tables counterparts verdicts
-    pairs calibration precision figures diagrams
-    runs owners records sides comparison markup comparison_page stages pools repeats thresholds films artefacts predict doctor provenance address
-    archive citations papermap imprints explorer licences mutants faults runner replays pages staging site pipeline cli
+    backbones features scaling finetune heads checks areas metrics tables counterparts verdicts pairs calibration
+    precision figures diagrams runs owners records sides comparison markup comparison_page stages pools repeats
+    thresholds films artefacts predict doctor provenance address archive citations papermap imprints explorer licences
+    mutants faults runner replays pages staging site pipeline cli
 """.split()
 
 
