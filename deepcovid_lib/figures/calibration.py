@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from sklearn.metrics import average_precision_score
 
 from deepcovid_lib import calibration, pairs, precision, style
 from deepcovid_lib.style import Drawing
@@ -39,7 +40,7 @@ def reliability_curves(
     --------
     >>> frame = pd.DataFrame({"label": ["covid", "non_covid"], "score": [0.9, 0.2]})
     >>> reliability_curves({"resnet18": frame}, offset=-2.0).alt
-    'Share of COVID-19 by score. Mean distance from the diagonal: ResNet18 0.150 as given, 0.259 moved to the test mix.'
+    'Share of COVID-19 by score. Mean distance from the diagonal: ResNet18 0.150 as given, 0.242 moved to the test mix.'
     """
     across = min(2, max(1, len(scores_by_model)))
     down = -(-max(1, len(scores_by_model)) // across)
@@ -107,12 +108,12 @@ def precision_recall(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
         curve = precision.curve(frame)
         if curve.empty:
             continue
-        look, row = style.model(model), precision.summary({model: frame}, replicates=1).iloc[0]
-        floor = row["floor"]
+        look, covid = style.model(model), frame["label"] == "covid"
+        area, floor = average_precision_score(covid, frame["score"]), covid.mean()
         axes.step(curve["recall"], curve["precision"], where="post", color=look.colour, linestyle=look.dash)
-        axes.lines[-1].set_label(f"{look.label}   {row['average_precision']:.3f}")
+        axes.lines[-1].set_label(f"{look.label}   {area:.3f}")
         parts.append(curve.assign(model=model))
-        told.append(f"{look.label} {row['average_precision']:.3f}")
+        told.append(f"{look.label} {area:.3f}")
     axes.axhline(
         floor, color=style.muted(), linewidth=1.2, linestyle=(0, (1, 2)), label=f"share of COVID-19   {floor:.3f}"
     )
@@ -148,7 +149,7 @@ def net_benefit(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
     >>> frame = pd.DataFrame({"label": ["covid", "non_covid"], "score": [0.9, 0.2]})
     >>> drawn = net_benefit({"resnet18": frame})
     >>> drawn.alt
-    'Net benefit of a call over thresholds up to 0.5. Above calling all and none: ResNet18 at 50 of 51 thresholds.'
+    'Net benefit of a call over thresholds up to 0.5. Above calling all and none: ResNet18 at 30 of 51 thresholds.'
     """
     figure = Figure(figsize=(style.WIDTH, 4.3), layout="constrained")
     axes = figure.subplots()
