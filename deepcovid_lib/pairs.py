@@ -1,0 +1,219 @@
+"""Two models on the same images: do their areas and their calls differ, or could it be chance?
+
+Tests come twice: with images taken as independent, and with the images of a patient kept together. P values of all
+pairs are corrected together by Holm's method (Holm 1979, Scand. J. Stat. 6:65).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+from sklearn.exceptions import UndefinedMetricWarning
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+
+from deepcovid_lib import metrics, tables
+from deepcovid_lib.checks import normal_quantile
+from deepcovid_lib.problems import Problem
+
+LEVEL = 0.05
+DIFFER, NOT_SHOWN, UNDECIDED = "differ", "no difference shown", "cannot be decided"
+
+
+def areas(scores_by_model: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Compare every two models' areas under the ROC curve.
+
+    Parameters
+    ----------
+    scores_by_model : mapping of str to DataFrame
+        By backbone: ``image_id, patient_id, label`` (``covid``/``non_covid``), ``score``; the same images for all.
+
+    Returns
+    -------
+    DataFrame
+        One row per pair: ``model_a, model_b, auc_a, auc_b, difference`` (a minus b); ``low, high``, its 95% interval
+        with patients kept together; ``p``, paired DeLong, and ``p_patients``, the same with patients kept together;
+        both after Holm (``p_holm, p_patients_holm``); ``verdict`` by the last: ``differ`` below 0.05, ``no difference
+        shown``, or ``cannot be decided`` where the difference has no variance (NaN), as for equal rankings or where a
+        class has fewer than two patients.
+
+    Raises
+    ------
+    Problem
+        If two models did not score the same images.
+
+    References
+    ----------
+    DeLong et al. (1988), Biometrics 44:837. Obuchowski (1997), Biometrics 53:567, for patients.
+
+    Examples
+    --------
+    >>> one = pd.DataFrame({"image_id": list("abcd"), "patient_id": list("abcd"), "score": [0.9, 0.3, 0.5, 0.1],
+    ...                     "label": ["covid", "covid", "non_covid", "non_covid"]})
+    >>> print(*areas({"resnet18": one, "resnet50": one}).loc[0, ["auc_a", "difference", "verdict"]])
+    0.75 0.0 cannot be decided
+    """
+    rows = []
+    for a, b in combinations(scores_by_model, 2):
+        both = _both(scores_by_model, a, b)
+        positive = (both["label"] == "covid").to_numpy()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UndefinedMetricWarning)  # the verdict says it
+            p = metrics.compare_aucs(positive, both["score_a"], both["score_b"]).p
+            of_a, of_b = (
+                metrics.auc_interval(positive, both[name], method="delong").auc for name in ("score_a", "score_b")
+            )
+        deviation = _deviation(both, positive)
+        margin = normal_quantile(0.95) * deviation
+        difference = of_a - of_b
+        row = {"model_a": a, "model_b": b, "auc_a": of_a, "auc_b": of_b, "difference": difference}
+        row |= {"low": difference - margin, "high": difference + margin, "p": p}
+        rows.append(row | {"p_patients": float(2 * norm.sf(abs(difference) / deviation)) if deviation else math.nan})
+    columns = ["model_a", "model_b", "auc_a", "auc_b", "difference", "low", "high", "p", "p_patients"]
+    return _judged(pd.DataFrame(rows, columns=columns))
+
+
+def calls(scores_by_model: Mapping[str, pd.DataFrame], *, target: float = tables.TARGET) -> pd.DataFrame:
+    """Compare what every two models call right, each at its own operating point (McNemar, exact).
+
+    Parameters
+    ----------
+    scores_by_model : mapping of str to DataFrame
+        As in `areas`.
+    target : float in [0, 1]
+        Each model's threshold is the highest score whose sensitivity is >= the target, on these very images.
+
+    Returns
+    -------
+    DataFrame
+        Two rows per pair, of the ``sensitivity`` (on COVID-19 images) and the ``specificity`` (on the others):
+        ``model_a, model_b, quantity, images; rate_a, rate_b``; ``only_a, only_b``, how many images one model alone
+        calls right; ``p``, McNemar's exact test, and ``p_patients``, which lets each patient's images change sides
+        together; both after Holm within the quantity; ``verdict`` as in `areas`, ``cannot be decided`` where both
+        models are right about the same images.
+
+    References
+    ----------
+    McNemar (1947), Psychometrika 12:153.
+
+    Examples
+    --------
+    >>> one = pd.DataFrame({"image_id": list("abcd"), "patient_id": list("abcd"), "score": [0.9, 0.3, 0.5, 0.1],
+    ...                     "label": ["covid", "covid", "non_covid", "non_covid"]})
+    >>> other = one.assign(score=[0.9, 0.6, 0.5, 0.1])
+    >>> print(*calls({"resnet18": one, "resnet50": other}).loc[1, ["quantity", "only_a", "only_b", "p"]])
+    specificity 0 1 1.0
+    """
+    thresholds = {model: _threshold(frame, target) for model, frame in scores_by_model.items()}
+    rows = []
+    for a, b in combinations(scores_by_model, 2):
+        both = _both(scores_by_model, a, b)
+        positive = both["label"] == "covid"
+        right = {name: (both[f"score_{name}"] >= thresholds[model]) == positive for name, model in (("a", a), ("b", b))}
+        for quantity, own in (("sensitivity", positive), ("specificity", ~positive)):
+            of_a, of_b = right["a"][own], right["b"][own]
+            only_a, only_b = int((of_a & ~of_b).sum()), int((of_b & ~of_a).sum())
+            by_patient = (of_a.astype(int) - of_b.astype(int)).groupby(both.loc[own, "patient_id"]).sum()
+            row = {"model_a": a, "model_b": b, "quantity": quantity, "images": int(own.sum())}
+            row |= {"rate_a": of_a.mean(), "rate_b": of_b.mean(), "only_a": only_a, "only_b": only_b}
+            rows.append(row | {"p": _mcnemar(only_a, only_b), "p_patients": flipped(by_patient.to_numpy())})
+    columns = ["model_a", "model_b", "quantity", "images", "rate_a", "rate_b", "only_a", "only_b", "p", "p_patients"]
+    frame = pd.DataFrame(rows, columns=columns)
+    parts = [_judged(frame[frame["quantity"] == quantity]) for quantity in ("sensitivity", "specificity")]
+    return pd.concat(parts).sort_index()
+
+
+def flipped(differences: np.ndarray) -> float:
+    """Return the exact two-sided p of a sum of whole numbers, each of which might as well have had the other sign.
+
+    With differences of 1 and -1 alone it is McNemar's exact test; here there is one number per patient.
+
+    Returns
+    -------
+    float
+        In (0, 1]; NaN where all differences are 0.
+
+    Examples
+    --------
+    >>> flipped(np.array([1, 1, 1, 0])), flipped(np.array([3]))
+    (0.25, 1.0)
+    """
+    steps = np.abs(differences[differences != 0]).astype(int)
+    if not len(steps):
+        return math.nan
+    weights = np.ones(1)
+    for step in steps:
+        either = np.zeros(2 * step + 1)
+        either[[0, -1]] = 0.5
+        weights = np.convolve(weights, either)
+    sums = np.arange(len(weights)) - len(weights) // 2
+    return float(min(1.0, weights[np.abs(sums) >= abs(differences.sum())].sum()))
+
+
+def holm(p: pd.Series) -> pd.Series:
+    """Return p values corrected together by Holm's method; NaN stays NaN and is not counted.
+
+    Examples
+    --------
+    >>> holm(pd.Series([0.01, 0.04, float("nan")])).tolist()
+    [0.02, 0.04, nan]
+    """
+    corrected, there = p.astype(float).copy(), p.notna()
+    if there.any():
+        corrected[there] = multipletests(p[there], method="holm")[1]
+    return corrected
+
+
+def _both(scores_by_model: Mapping[str, pd.DataFrame], a: str, b: str) -> pd.DataFrame:
+    """Two models' scores of the same images, side by side."""
+    one, other = scores_by_model[a], scores_by_model[b][["image_id", "score"]]
+    both = one.merge(other, on="image_id", suffixes=("_a", "_b"))
+    if not len(one) == len(other) == len(both):
+        raise Problem(f"{a} and {b} did not score the same images", remedy="score them with one manifest")
+    return both
+
+
+def _deviation(both: pd.DataFrame, positive: np.ndarray) -> float:
+    """The standard deviation of the difference of two areas, patients kept together; NaN where it has none."""
+    patients = both["patient_id"].to_numpy()
+    ill, well = pd.Index(patients[positive]), pd.Index(patients[~positive])
+    if min(ill.nunique(), well.nunique()) < 2:
+        return math.nan
+    wins = 0
+    for sign, name in ((1, "score_a"), (-1, "score_b")):
+        score = both[name].to_numpy()
+        wins = wins + sign * np.heaviside(score[positive][:, None] - score[~positive][None, :], 0.5)
+    found = pd.Series((wins.mean(axis=1) - wins.mean()) / len(ill)).groupby(ill).sum()
+    spared = pd.Series((wins.mean(axis=0) - wins.mean()) / len(well)).groupby(well).sum()
+    shared = found.index.intersection(spared.index)
+    everyone = len(found.index.union(spared.index))
+    variance = sum(len(part) / (len(part) - 1) * (part**2).sum() for part in (found, spared))
+    variance += 2 * everyone / (everyone - 1) * (found[shared] * spared[shared]).sum()
+    return math.sqrt(variance) if variance > 1e-16 else math.nan
+
+
+def _threshold(frame: pd.DataFrame, target: float) -> float:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)  # without COVID-19 images there is no call to compare
+        points = metrics.operating_points(frame["label"] == "covid", frame["score"], sensitivities=[target])
+    return float(points["threshold"].iloc[0])
+
+
+def _mcnemar(only_a: int, only_b: int) -> float:
+    if not only_a + only_b:
+        return math.nan
+    return float(mcnemar([[0, only_a], [only_b, 0]], exact=True).pvalue)
+
+
+def _judged(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same rows with Holm's corrections and the verdict."""
+    frame = frame.assign(p_holm=holm(frame["p"]), p_patients_holm=holm(frame["p_patients"]))
+    p = frame["p_patients_holm"]
+    verdict = np.select([p.isna(), p < LEVEL], [UNDECIDED, DIFFER], default=NOT_SHOWN)
+    return frame.assign(verdict=verdict)

@@ -1,0 +1,150 @@
+"""Paired tests agree with statsmodels, with brute force and, for one image per patient, with each other."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binomtest
+from statsmodels.stats.multitest import multipletests
+
+from deepcovid_lib import metrics, pairs
+from deepcovid_lib.problems import Problem
+
+
+def scored(seed, films_per_patient=1, ill=14, well=60):
+    """Two correlated models' scores; the images of a patient share a part of each score."""
+    rng = np.random.default_rng(seed)
+    label = np.repeat(["covid", "non_covid"], [ill, well])
+    patient = np.arange(ill + well) // films_per_patient
+    easy = 0.8 * rng.normal(size=patient.max() + 1)[patient] + (label == "covid") * 1.2
+    frame = pd.DataFrame({"image_id": [f"x:{k}" for k in range(ill + well)], "label": label})
+    frame["patient_id"] = [f"x:p{k}" for k in patient]
+    own = (rng.normal(size=(patient.max() + 1, 2)) * 0.7)[patient] + rng.normal(size=(ill + well, 2)) * 0.3
+    return {model: frame.assign(score=easy + own[:, k]) for k, model in enumerate(("resnet18", "resnet50"))}
+
+
+def test_areas_are_those_of_delong_and_patients_change_nothing_where_each_has_one_image():
+    scores = scored(1)
+    row = pairs.areas(scores).iloc[0]
+    y = scores["resnet18"]["label"] == "covid"
+    p = metrics.compare_aucs(y, scores["resnet18"]["score"], scores["resnet50"]["score"]).p
+    assert row["p"] == pytest.approx(p)
+    assert row["p_patients"] == pytest.approx(p)
+    assert row["low"] < row["difference"] < row["high"]
+    assert row["difference"] == pytest.approx(row["auc_a"] - row["auc_b"])
+
+
+def test_the_deviation_by_patient_is_that_of_patients_drawn_anew():
+    scores = scored(3, films_per_patient=3, ill=60, well=240)
+    row = pairs.areas(scores).iloc[0]
+    deviation = (row["high"] - row["low"]) / (2 * 1.959964)
+    y = (scores["resnet18"]["label"] == "covid").to_numpy()
+    patients = scores["resnet18"]["patient_id"].to_numpy()
+    a, b = (frame["score"].to_numpy() for frame in scores.values())
+    wins = np.heaviside(a[y][:, None] - a[~y], 0.5) - np.heaviside(b[y][:, None] - b[~y], 0.5)
+    rng = np.random.default_rng(0)
+    ill, well = (np.unique(patients[own], return_inverse=True)[1] for own in (y, ~y))
+    drawn = []
+    for _ in range(2000):
+        over, under = (
+            np.bincount(rng.integers(k.max() + 1, size=k.max() + 1), minlength=k.max() + 1)[k] for k in (ill, well)
+        )
+        drawn.append(over @ wins @ under / over.sum() / under.sum())
+    assert deviation == pytest.approx(np.std(drawn), rel=0.1)
+    images = scores["resnet18"].assign(patient_id=np.arange(len(y)).astype(str))
+    alone = pairs.areas({"resnet18": images, "resnet50": images.assign(score=b)}).iloc[0]
+    assert deviation > 1.2 * (alone["high"] - alone["low"]) / (2 * 1.959964)
+
+
+def test_a_patient_with_images_of_both_classes_counts_on_both_sides():
+    scores = scored(4)
+    for frame in scores.values():
+        frame.loc[20, "patient_id"] = frame.loc[0, "patient_id"]
+    joined, apart = pairs.areas(scores).iloc[0], pairs.areas(scored(4)).iloc[0]
+    assert joined["p"] == apart["p"]
+    assert joined["p_patients"] != pytest.approx(apart["p_patients"], abs=1e-9)
+
+
+def test_calls_are_mcnemars_on_each_class():
+    scores = scored(5)
+    found = pairs.calls(scores, target=0.8).set_index("quantity")
+    y = (scores["resnet18"]["label"] == "covid").to_numpy()
+    right = []
+    for frame in scores.values():
+        threshold = np.sort(frame["score"][y])[::-1][int(np.ceil(0.8 * y.sum())) - 1]
+        right.append((frame["score"].to_numpy() >= threshold) == y)
+    for quantity, own in (("sensitivity", y), ("specificity", ~y)):
+        only_a, only_b = (right[0] & ~right[1])[own].sum(), (right[1] & ~right[0])[own].sum()
+        row = found.loc[quantity]
+        assert (row["only_a"], row["only_b"], row["images"]) == (only_a, only_b, own.sum())
+        assert row["p"] == pytest.approx(binomtest(int(only_a), int(only_a + only_b)).pvalue)
+        assert row["p_patients"] == pytest.approx(row["p"])
+        assert row["rate_a"] == pytest.approx(right[0][own].mean())
+
+
+@pytest.mark.parametrize("differences", [[1, -1, 2], [3, 1, 1, 0, -2], [5], [1] * 8, [2, 2, -4]])
+def test_flipped_counts_every_choice_of_signs(differences):
+    sums = [np.dot(signs, differences) for signs in product((1, -1), repeat=len(differences))]
+    share = np.mean(np.abs(sums) >= abs(sum(differences)))
+    assert pairs.flipped(np.array(differences)) == pytest.approx(share)
+
+
+def test_films_of_one_patient_weigh_less_together():
+    assert pairs.flipped(np.array([6])) == 1.0
+    assert pairs.flipped(np.ones(6)) == pytest.approx(2 / 64)
+
+
+def test_holm_is_statsmodels_without_the_undefined():
+    p = pd.Series([0.01, np.nan, 0.03, 0.02])
+    corrected = pairs.holm(p)
+    assert corrected.dropna().tolist() == pytest.approx(multipletests(p.dropna(), method="holm")[1])
+    assert np.isnan(corrected[1])
+    assert pairs.holm(pd.Series([np.nan])).isna().all()
+
+
+def test_all_pairs_are_corrected_together():
+    scores = scored(6)
+    three = scores | {"squeezenet": scored(7)["resnet18"]}
+    found = pairs.areas(three)
+    assert len(found) == 3
+    assert found["p_holm"].tolist() == pytest.approx(multipletests(found["p"], method="holm")[1])
+    assert len(pairs.calls(three)) == 6
+
+
+def test_equal_models_cannot_be_told_apart():
+    frame = scored(8)["resnet18"]
+    same = {"resnet18": frame, "resnet50": frame.assign(score=frame["score"] * 2 + 1)}
+    for found in (pairs.areas(same), pairs.calls(same)):
+        assert set(found["verdict"]) == {pairs.UNDECIDED}
+        assert found["p_patients"].isna().all()
+
+
+@pytest.mark.parametrize("label", ["covid", "non_covid"])
+def test_one_class_or_one_patient_cannot_be_decided(label):
+    scores = {model: frame[frame["label"] == label] for model, frame in scored(9).items()}
+    assert set(pairs.areas(scores)["verdict"]) == {pairs.UNDECIDED}
+    lone = scored(9, films_per_patient=14)
+    assert set(pairs.areas(lone)["verdict"]) == {pairs.UNDECIDED}
+    pairs.calls(scores)
+
+
+def test_one_model_has_no_pairs():
+    scores = {"resnet18": scored(1)["resnet18"]}
+    assert pairs.areas(scores).empty
+    assert pairs.calls(scores).empty
+
+
+def test_other_images_are_refused():
+    scores = scored(1)
+    scores["resnet50"] = scores["resnet50"].iloc[1:]
+    with pytest.raises(Problem, match="did not score the same images"):
+        pairs.areas(scores)
+
+
+def test_a_plain_difference_is_found():
+    scores = scored(2, ill=40, well=200)
+    blind = scores["resnet18"].assign(score=np.random.default_rng(0).random(240))
+    found = pairs.areas({"resnet18": scores["resnet18"], "resnet50": blind})
+    assert found["verdict"].tolist() == [pairs.DIFFER]
+    assert found.loc[0, "low"] > 0
