@@ -63,7 +63,7 @@ wildcard_constraints:
 
 rule book:
     input:
-        [executed(name) for name in ("dataset", "architectures", "augmentation", "scores", "thresholds", "reliability", "roc-and-confusion", "paper-versus-run", "recorded")],
+        [executed(name) for name in ("dataset", "architectures", "augmentation", "scores", "thresholds", "reliability", "roc-and-confusion", "paper-versus-run", "recorded", "saliency")],
         [executed(f"finetune-{model}") for model in MODELS],
         sorted(str(path) for path in Path("book").rglob("*") if path.is_file()),
         "index.md", "_toc.yml", "_config.yml", "CITATION.cff", "CHANGELOG.md",
@@ -213,4 +213,16 @@ rule recorded:
     params:
         name="recorded",
     resources: mem_mb=1500, runtime=20
+    shell: RUNNER
+
+
+rule saliency:
+    input:
+        notebook("saliency"), f"{OUT}/manifest.csv", SCORES[0], LOOKS, library("figures/saliency", "backbones", "images", "features", "heads", "scaling", "frozen", "saliency", "attributions", "stages"),
+    output:
+        figures("fig-evidence"), tables("tab-evidence", "tab-sanity"), executed("saliency"), values("saliency"),
+    params:
+        name="saliency",
+        asked=asked("models", "copies", "seed", "preset", "weights", "recipe"),
+    resources: mem_mb=3000, runtime=60
     shell: RUNNER
