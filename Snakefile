@@ -59,11 +59,12 @@ WHAT_COUNTS = ("positives", "negatives", "split", "seed", "folders", "options")
 
 wildcard_constraints:
     model="|".join(MODELS),
+    sweep="crop|densenet161|drift|whole",
 
 
 rule book:
     input:
-        [executed(name) for name in ("dataset", "architectures", "augmentation", "scores", "thresholds", "reliability", "roc-and-confusion", "paper-versus-run", "recorded", "saliency")],
+        [executed(name) for name in ("dataset", "architectures", "augmentation", "scores", "thresholds", "reliability", "roc-and-confusion", "paper-versus-run", "recorded", "saliency", "recipes")],
         [executed(f"finetune-{model}") for model in MODELS],
         sorted(str(path) for path in Path("book").rglob("*") if path.is_file()),
         "index.md", "_toc.yml", "_config.yml", "CITATION.cff", "CHANGELOG.md",
@@ -226,3 +227,27 @@ rule saliency:
         asked=asked("models", "copies", "seed", "preset", "weights", "recipe"),
     resources: mem_mb=3000, runtime=60
     shell: RUNNER
+
+
+rule recipes:
+    input:
+        notebook("recipes"), f"{OUT}/manifest.csv", SCORES[0], sorted(str(path) for path in Path("recorded").glob("recipes-*/*")), LOOKS,
+        library("figures/recipes", "backbones", "images", "features", "finetune", "scaling", "frozen", "areas", "metrics", "variations", "sweeps", "stages"),
+    output:
+        figures("fig-recipes"), tables("tab-recipes", "tab-recipes-recorded"), executed("recipes"), values("recipes"),
+    params:
+        name="recipes",
+        asked=asked("models", "copies", "seed", "preset", "weights", "recipe"),
+    resources: mem_mb=3000, runtime=60
+    shell: RUNNER
+
+
+rule sweep:  # costly, and no part of the book: snakemake results/phantom/sweeps/drift.csv --config run=phantom
+    input:
+        f"{OUT}/manifest.csv", library("images", "backbones", "features", "finetune", "scaling", "variations", "training", "sweeps"),
+    output:
+        f"{OUT}/sweeps/{{sweep}}.csv",
+    params:
+        asked=asked("models", "copies", "seed", "preset", "weights", "recipe"),
+    resources: mem_mb=6000, runtime=240
+    shell: f"{PY} -m deepcovid_lib.sweeps {RUN.name} {{wildcards.sweep}}"

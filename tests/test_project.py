@@ -18,9 +18,9 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ORDER = """
     problems files progress style paper editions images phantoms sources downloads forms leakage manifest fits curation
     backbones features scaling finetune heads checks areas metrics tables counterparts verdicts figures diagrams
-    runs owners records sides comparison markup comparison_page stages films frozen saliency attributions artefacts
-    predict doctor provenance address
-    archive citations papermap imprints explorer licences mutants faults runner replays pages staging site pipeline cli
+    runs owners records sides comparison markup comparison_page stages films frozen saliency attributions variations
+    training sweeps artefacts predict doctor provenance address archive citations papermap imprints explorer licences
+    mutants faults runner replays pages staging site pipeline cli
 """.split()
 
 

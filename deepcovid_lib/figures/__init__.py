@@ -7,6 +7,7 @@ from deepcovid_lib.figures.comparison import confusion, intervals, roc
 from deepcovid_lib.figures.counts import class_counts, funnel, training
 from deepcovid_lib.figures.distributions import learned, scores, thresholds
 from deepcovid_lib.figures.films import augmentation, marked_areas, samples
+from deepcovid_lib.figures.recipes import recipes
 from deepcovid_lib.figures.saliency import evidence
 from deepcovid_lib.figures.verdicts import paper_versus_run
 from deepcovid_lib.style import Drawing
@@ -22,6 +23,7 @@ __all__ = [
     "learned",
     "marked_areas",
     "paper_versus_run",
+    "recipes",
     "roc",
     "samples",
     "scores",
