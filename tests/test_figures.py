@@ -52,6 +52,15 @@ BOTH = [name for name, frame in SCORES.items() if frame["label"].nunique() == 2]
 FILM = np.random.default_rng(0).integers(0, 256, (24, 24), dtype=np.uint8)
 MASK = np.zeros((24, 24), bool)
 MASK[2:8, 3:9] = MASK[14:20, 14:20] = True
+MASKS = np.stack([MASK, ~MASK, MASK & False])
+EVIDENCE = np.random.default_rng(1).normal(size=(3, 24, 24))
+RECIPES = pd.DataFrame(
+    [
+        ("optimizer", "SGD with momentum, step schedule", 0.8, 0.6, -0.2, -0.25, -0.15, "worse"),
+        ("weight decay", "weight decay 0.0001", 0.8, 0.801, 0.001, -0.002, 0.004, "no difference seen"),
+    ],
+    columns=["factor", "variation", "reference_auc", "auc", "difference", "low", "high", "verdict"],
+)
 FUNNEL = pd.DataFrame(
     [
         ("covid-chestxray-dataset", 1, "all rows", 149, 70),
@@ -116,6 +125,15 @@ DRAW = {
     ),
     "augmentation": lambda: figures.augmentation(FILM, [FILM] * 15, ["mirrored, −10°"] * 15),
     "augmentation by one": lambda: figures.augmentation(FILM, [FILM // 2], [""]),
+    "evidence": lambda: figures.evidence(
+        np.dstack([FILM] * 3)[None].repeat(3, 0), {"Grad-CAM": EVIDENCE, "Occlusion": -EVIDENCE}, [LONG] * 3, MASKS
+    ),
+    "evidence without masks": lambda: figures.evidence(
+        np.dstack([FILM] * 3)[None], {"Occlusion": EVIDENCE[:1]}, [LONG]
+    ),
+    "recipes": lambda: figures.recipes(RECIPES, RECIPES.assign(factor="batch normalisation", variation="drifting")),
+    "recipes, none recorded": lambda: figures.recipes(RECIPES, RECIPES[:0]),
+    "recipes without intervals": lambda: figures.recipes(RECIPES.assign(low=np.nan, high=np.nan), RECIPES[:0]),
     "class counts": lambda: figures.class_counts(dataset(31, 2000)),
     "class counts, tiny": lambda: figures.class_counts(dataset(1, 2)),
     "class counts, none": lambda: figures.class_counts(dataset(0, 0)),

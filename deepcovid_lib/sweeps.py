@@ -1,0 +1,243 @@
+"""Variations that need new passes through a network: declared, costly, run by name, kept as numbers.
+
+From a shell: ``python -m deepcovid_lib.sweeps RUN NAME...``; ``--record`` keeps what the run has under `recorded/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from deepcovid_lib import backbones, features, records, runs, stages, training, variations
+from deepcovid_lib.files import write_csv, write_json
+from deepcovid_lib.finetune import Recipe
+from deepcovid_lib.frozen import Side
+from deepcovid_lib.images import Preset
+from deepcovid_lib.problems import Misuse, Problem
+from deepcovid_lib.runs import Run
+
+
+class Extent(NamedTuple):
+    """How much a sweep takes.
+
+    Attributes
+    ----------
+    train, test : float
+        Share of the patients of each class; the COVID-19 patients of the test side always all stay.
+    size : int
+        Side of the films in pixels.
+    epochs : int
+        Of the plain loops, which pass every film in every epoch; heads on cached features keep the run's recipe.
+    learning_rate : float
+        Of the plain loops.
+    """
+
+    train: float
+    test: float
+    size: int
+    epochs: int
+    learning_rate: float
+
+
+SMALL = Extent(train=1 / 3, test=1 / 5, size=112, epochs=5, learning_rate=1e-3)
+"""What fits a processor: minutes."""
+
+FULL = Extent(train=1.0, test=1.0, size=224, epochs=100, learning_rate=1e-4)
+"""Every film at the paper's size by the paper's recipe: for a GPU."""
+
+LOOPED = ("drift", "whole")
+
+
+class Sweep(NamedTuple):
+    """One factor: how it is told, and a function of run, training and test rows and extent that scores both ways."""
+
+    factor: str
+    reference: str
+    variation: str
+    scores: Callable[[Run, pd.DataFrame, pd.DataFrame, Extent], tuple[np.ndarray, np.ndarray]]
+
+
+def subset(manifest: pd.DataFrame, extent: Extent, *, seed: int) -> pd.DataFrame:
+    """Draw whole patients with all their films, so that what patients share stays as it is.
+
+    Examples
+    --------
+    >>> films = pd.DataFrame({"patient_id": list("aabcdefghi"), "label": ["covid"] * 4 + ["non_covid"] * 6})
+    >>> films["split"] = "test"
+    >>> subset(films, SMALL, seed=0)["label"].value_counts().to_dict()
+    {'covid': 4, 'non_covid': 1}
+    """
+    kept = []
+    for (split, label), own in manifest.groupby(["split", "label"]):
+        share = 1.0 if (split, label) == ("test", "covid") else getattr(extent, split)
+        patients = own["patient_id"].drop_duplicates()
+        kept.append(own[own["patient_id"].isin(patients.sample(frac=share, random_state=seed))])
+    return pd.concat(kept).sort_index() if kept else manifest
+
+
+def crop(run: Run, train: pd.DataFrame, test: pd.DataFrame, extent: Extent) -> tuple[np.ndarray, np.ndarray]:
+    """Score with whole films squashed to a square, and with their centre cropped."""
+    presets = (Preset(size=extent.size, fit=fit) for fit in ("squash", "crop"))
+    squash, centre = (_cached(run, train, test, run.edition.models[0], preset) for preset in presets)
+    return squash, centre
+
+
+def deeper(run: Run, train: pd.DataFrame, test: pd.DataFrame, extent: Extent) -> tuple[np.ndarray, np.ndarray]:
+    """Score by DenseNet-121 and by DenseNet-161."""
+    preset = Preset(size=extent.size, fit=run.edition.preset.fit)
+    smaller, larger = (_cached(run, train, test, model, preset) for model in ("densenet121", "densenet161"))
+    return smaller, larger
+
+
+def drift(run: Run, train: pd.DataFrame, test: pd.DataFrame, extent: Extent) -> tuple[np.ndarray, np.ndarray]:
+    """Score with batch normalisation frozen, and drifting as in the released script."""
+    return _looped(run, train, test, extent, "drift")
+
+
+def whole(run: Run, train: pd.DataFrame, test: pd.DataFrame, extent: Extent) -> tuple[np.ndarray, np.ndarray]:
+    """Score with the last layer trained, and with the whole network."""
+    return _looped(run, train, test, extent, "whole")
+
+
+SWEEPS = {
+    "crop": Sweep("fit", "whole film squashed", "centre crop", crop),
+    "densenet161": Sweep("network", "DenseNet-121", "DenseNet-161", deeper),
+    "drift": Sweep("batch normalisation", "frozen", "drifting, as in the script", drift),
+    "whole": Sweep("trained layers", "last layer", "whole network", whole),
+}
+
+
+def compared(run: Run, name: str, extent: Extent = SMALL) -> pd.DataFrame:
+    """Run one sweep; reference and variation share films, seed and first head.
+
+    Returns
+    -------
+    DataFrame
+        One row: ``name, factor, reference, variation``; ``films_train`` and ``films_test``, ``rows_train`` with the
+        copies; ``size``, ``epochs``, ``learning_rate``; and the columns of `variations.comparison`.
+
+    Raises
+    ------
+    Misuse
+        For an unknown name.
+    """
+    if name not in SWEEPS:
+        raise Misuse(f"no sweep '{name}'", remedy=f"choose of {', '.join(SWEEPS)}")
+    sweep = SWEEPS[name]
+    films = subset(stages.manifest(run), extent, seed=run.edition.seed)
+    wanted = features.requests(films, copies=run.edition.copies, seed=run.edition.seed)
+    train, test = (wanted[wanted["split"] == split].reset_index(drop=True) for split in ("train", "test"))
+    reference, score = sweep.scores(run, train, test, extent)
+    patients = films.set_index("image_id").loc[test["image_id"], "patient_id"]
+    recipe = _looped_recipe(run, extent) if name in LOOPED else variations.reference(run).recipe
+    row = {"name": name, "factor": sweep.factor, "reference": sweep.reference, "variation": sweep.variation}
+    row |= {"films_train": train["image_id"].nunique(), "rows_train": len(train), "films_test": len(test)}
+    row |= {"size": extent.size, "epochs": recipe.epochs, "learning_rate": recipe.learning_rate}
+    row |= variations.comparison(test["label"] == "covid", reference, score, patients)
+    return pd.DataFrame([row])
+
+
+def recorded(name: str) -> pd.DataFrame:
+    """Return the recorded sweeps of a run, one row each, with the ``seconds`` they took; no rows where there are none.
+
+    Examples
+    --------
+    >>> recorded("no-such-run").empty
+    True
+    """
+    path = records.folder() / f"recipes-{name}" / "sweeps.csv"
+    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["factor", "variation"])
+
+
+def record(run: Run) -> Path:
+    """Keep a run's sweeps under `recorded/recipes-<run>/`: numbers, and when and where they were made."""
+    facts = runs.facts_of(run)
+    parts = [
+        pd.read_csv(path).assign(seconds=facts[f"sweep-{name}"]["seconds"])
+        for name in SWEEPS
+        if (path := _path(run, name)).is_file()
+    ]
+    if not parts:
+        raise Misuse(f"run '{run.name}' has no sweeps", remedy=f"run one of {', '.join(SWEEPS)}")
+    folder = records.folder() / f"recipes-{run.name}"
+    write_csv(pd.concat(parts, ignore_index=True), folder / "sweeps.csv")
+    write_json({stage: fact for stage, fact in facts.items() if stage.startswith("sweep-")}, folder / "facts.json")
+    return folder
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run sweeps of a run by name."""
+    parser = argparse.ArgumentParser(prog="python -m deepcovid_lib.sweeps", description="Compare costly variations.")
+    parser.add_argument("run", help="the run's name, e.g. phantom")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SWEEPS)}")
+    parser.add_argument("--full", action="store_true", help="every film at the paper's size and recipe: for a GPU")
+    parser.add_argument("--record", action="store_true", help="keep what the run has under recorded/")
+    asked = parser.parse_args(arguments)
+    try:
+        run = runs.reopen(asked.run)
+        for name in asked.names:
+            with runs.timed(run, f"sweep-{name}"):
+                row = compared(run, name, FULL if asked.full else SMALL)
+                write_csv(row, _path(run, name))
+            sys.stderr.write(f"{row.iloc[0].to_dict()}\n")
+        if asked.record:
+            record(run)
+    except (Problem, OSError) as fault:
+        sys.stderr.write(f"deepcovid: {fault}\n")
+        return 1
+    return 0
+
+
+def _path(run: Run, name: str) -> Path:
+    return run.folder / "sweeps" / f"{name}.csv"
+
+
+def _looped_recipe(run: Run, extent: Extent) -> Recipe:
+    """The run's recipe, as long and as fast as the extent says."""
+    own = variations.reference(run).recipe
+    return dataclasses.replace(own, epochs=extent.epochs, learning_rate=extent.learning_rate)
+
+
+def _cached(
+    run: Run, train: pd.DataFrame, test: pd.DataFrame, model: str, preset: Preset, recipe: Recipe | None = None
+) -> np.ndarray:
+    """Scores of a head trained on cached features."""
+    loaded = backbones.load(model, weights=run.edition.weights, seed=run.edition.seed)
+    sides = []
+    for rows in (train, test):
+        features.extract(rows, loaded, preset=preset, cache=run.cache)
+        sides.append(Side(rows, features.gather(rows, loaded, preset=preset, cache=run.cache)))
+    way = variations.reference(run)
+    way = way._replace(recipe=recipe or way.recipe)
+    return variations.scores(*sides, way, model=model, features=run.edition.recipe.features)
+
+
+def _looped(
+    run: Run, train: pd.DataFrame, test: pd.DataFrame, extent: Extent, regime: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of the frozen way on cached features, and of a regime that passes every film in every epoch."""
+    model, preset = run.edition.models[0], Preset(size=extent.size, fit=run.edition.preset.fit)
+    recipe = _looped_recipe(run, extent)
+    reference = _cached(run, train, test, model, preset, recipe)
+    score = training.scores(
+        backbones.load(model, weights=run.edition.weights, seed=run.edition.seed),
+        training.squares(train, preset),
+        (train["label"] == "covid").to_numpy(),
+        training.squares(test, preset),
+        regime=regime,
+        recipe=recipe,
+        seed=run.edition.seed,
+        features=run.edition.recipe.features,
+    )
+    return reference, score
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""Recipes compared: one factor changed at a time, on the run's own films, seed and first head."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from deepcovid_lib import finetune, frozen, scaling, stages
+from deepcovid_lib.finetune import Recipe
+from deepcovid_lib.frozen import Side
+from deepcovid_lib.problems import Problem
+from deepcovid_lib.runs import Run
+
+COPIES = (4, 1)
+DECAYS = (1e-4, 1e-2)
+FEWEST_PATIENTS = 5  # of a class; of fewer, resampling says nothing
+SAME = 1e-6
+OPTIMIZERS = {"adam": "Adam", "sgd": "SGD with momentum, step schedule"}
+
+
+class Variation(NamedTuple):
+    """One way to train a head on cached features: what was changed, and everything that training needs."""
+
+    factor: str
+    label: str
+    recipe: Recipe
+    copies: int
+    seed: int
+
+
+class Difference(NamedTuple):
+    """A difference of two areas under the ROC curve with the bounds of its 95% interval."""
+
+    difference: float
+    low: float
+    high: float
+
+
+def reference(run: Run) -> Variation:
+    """Return the run's own way."""
+    recipe = Recipe(**run.edition.recipe.model_dump(exclude={"features"}))
+    return Variation("reference", "the run's recipe", recipe, run.edition.copies, run.edition.seed)
+
+
+def variations(run: Run) -> list[Variation]:
+    """List what differs from the run's own way in one factor and can be trained on its cached features.
+
+    The optimizer is the other one; copies are fewer than the run's; weight decay is added, or removed where the run has
+    some. The last one changes the seed of the head alone (its first weights and the order of the rows): the yardstick
+    for the others, since nobody would call it a better recipe.
+
+    References
+    ----------
+    Sections II, III.A and IV.A of the paper: 16 copies of a COVID-19 film, Adam, and a regularised loss that was "not
+    better".
+
+    Examples
+    --------
+    >>> from deepcovid_lib import runs
+    >>> for one in variations(runs.resolve("phantom")):
+    ...     print(one.factor, "|", one.label)
+    optimizer | SGD with momentum, step schedule
+    copies | no augmented copies
+    weight decay | weight decay 0.0001
+    weight decay | weight decay 0.01
+    seed | another seed of the head
+    """
+    own = reference(run)
+    other = "sgd" if own.recipe.optimizer == "adam" else "adam"
+    decays = [decay for decay in (*DECAYS, 0.0) if decay != own.recipe.weight_decay]
+    if own.recipe.weight_decay == 0:
+        decays = list(DECAYS)
+    found = [_changed(own, "optimizer", OPTIMIZERS[other], optimizer=other)]
+    for copies in COPIES:
+        if copies < own.copies:
+            label = "no augmented copies" if copies == 1 else f"{copies} copies of a COVID-19 film"
+            found.append(own._replace(factor="copies", label=label, copies=copies))
+    for decay in decays:
+        label = f"weight decay {decay:g}" if decay else "no weight decay"
+        found.append(_changed(own, "weight decay", label, weight_decay=decay))
+    return [*found, own._replace(factor="seed", label="another seed of the head", seed=own.seed + 1)]
+
+
+def scores(train: Side, test: Side, variation: Variation, *, model: str, features: str) -> np.ndarray:
+    """Train a head the variation's way and score the test films, as `stages.fit` does.
+
+    Parameters
+    ----------
+    train, test : Side
+        Raw features. Copies numbered ``variation.copies`` or higher are left out.
+    variation : Variation
+    model : str
+    features : {"raw", "standardised"}
+        ``"standardised"``: brought to mean 0 and deviation 1 over the training rows that are used.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        In the order of ``test.rows``.
+    """
+    used = np.flatnonzero(train.rows["copy"] < variation.copies)
+    numbers = train.features[used]
+    scale = scaling.measure(numbers) if features == "standardised" else None
+    inputs = scaling.standardise(numbers, scale) if scale else numbers
+    options = {"backbone_name": model, "recipe": variation.recipe, "seed": variation.seed}
+    head = finetune.fit(inputs, train.labels[used], **options).head
+    return finetune.score(test.features, scaling.fold(head, scale) if scale else head, model)
+
+
+def compared(run: Run, model: str) -> pd.DataFrame:
+    """Train every variation and compare it with the run's own scores on the same test films.
+
+    Returns
+    -------
+    DataFrame
+        ``factor, variation, reference_auc, auc``; ``difference`` with ``low, high``, of `auc_difference`; and a
+        ``verdict`` by that interval: ``better``, ``worse``, ``no difference seen``, or ``cannot be decided``.
+
+    Raises
+    ------
+    Problem
+        If the run's own recipe does not give the run's own scores again.
+    """
+    train, test = frozen.sides(run, model)
+    told = stages.scores(run, model).set_index("image_id").loc[test.rows["image_id"]]
+    options = {"model": model, "features": run.edition.recipe.features}
+    again = scores(train, test, reference(run), **options)
+    if not np.allclose(again, told["score"], rtol=0, atol=SAME):
+        raise Problem(
+            "the run's recipe does not give these scores again",
+            file=(run.fit(model) / "scores.csv").relative_to(run.root),
+            remedy="delete the fit's folder to train again",
+        )
+    rows = []
+    for variation in variations(run):
+        found = scores(train, test, variation, **options)
+        row = {"factor": variation.factor, "variation": variation.label}
+        rows.append(row | comparison(test.labels, again, found, told["patient_id"]))
+    return pd.DataFrame(rows)
+
+
+def comparison(y_true: ArrayLike, reference: ArrayLike, score: ArrayLike, patients: ArrayLike) -> dict[str, object]:
+    """Return one row of `compared` from the scores of both ways, rounded to four digits.
+
+    Examples
+    --------
+    >>> comparison([1, 0], [0.6, 0.4], [0.3, 0.4], ["a", "b"])["verdict"]
+    'cannot be decided: too few patients'
+    """
+    found = auc_difference(y_true, score, reference, groups=patients)
+    positive = np.asarray(y_true, dtype=bool)
+    areas = [float(_wins(positive, np.asarray(each, float)).mean()) for each in (reference, score)]
+    row = {"reference_auc": areas[0], "auc": areas[1], **found._asdict()}
+    return {key: round(value, 4) for key, value in row.items()} | {"verdict": verdict(found)}
+
+
+def auc_difference(
+    y_true: ArrayLike,
+    score: ArrayLike,
+    reference: ArrayLike,
+    *,
+    groups: ArrayLike,
+    replicates: int = 2000,
+    seed: int = 0,
+) -> Difference:
+    """Return the area under the ROC curve of one score less that of another, with a paired bootstrap interval.
+
+    Parameters
+    ----------
+    y_true, score, reference : array-like of shape (n,)
+        1 for COVID-19, 0 otherwise; two scores of the same images. A tie counts one half.
+    groups : array-like of shape (n,)
+        Patients: within each class they are drawn with all their images, the same ones for both scores.
+    replicates, seed : int
+
+    Returns
+    -------
+    Difference
+        Percentile bounds; NaN where a class has fewer than five patients. All NaN without one of the classes.
+
+    Examples
+    --------
+    >>> auc_difference([1, 1, 0, 0], [4, 2, 3, 1], [4, 3, 2, 1], groups=list("abcd"))
+    Difference(difference=-0.25, low=nan, high=nan)
+    """
+    positive = np.asarray(y_true, dtype=bool)
+    if positive.all() or not positive.any():
+        return Difference(math.nan, math.nan, math.nan)
+    gained = _wins(positive, np.asarray(score, float)) - _wins(positive, np.asarray(reference, float))
+    codes = [pd.factorize(np.asarray(groups)[of_class])[0] for of_class in (positive, ~positive)]
+    mean = float(gained.mean())
+    if min(each.max() + 1 for each in codes) < FEWEST_PATIENTS:
+        return Difference(mean, math.nan, math.nan)
+    rng = np.random.default_rng(seed)
+    found, other = (_drawn(each, replicates, rng) for each in codes)
+    drawn = ((found @ gained) * other).sum(axis=1) / (found.sum(axis=1) * other.sum(axis=1))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Difference(mean, float(low), float(high))
+
+
+def verdict(found: Difference) -> str:
+    """Say what the interval of a difference allows.
+
+    Examples
+    --------
+    >>> verdict(Difference(0.02, 0.01, 0.03)), verdict(Difference(0.02, -0.01, 0.03))
+    ('better', 'no difference seen')
+    """
+    if math.isnan(found.difference):
+        return "cannot be decided: a class has no films"
+    if math.isnan(found.low):
+        return "cannot be decided: too few patients"
+    return "better" if found.low > 0 else "worse" if found.high < 0 else "no difference seen"
+
+
+def _changed(own: Variation, factor: str, label: str, **fields: object) -> Variation:
+    return own._replace(factor=factor, label=label, recipe=dataclasses.replace(own.recipe, **fields))
+
+
+def _wins(positive: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """For each positive and each negative 1 where the positive scores higher, one half where they tie."""
+    above, below = score[positive][:, None], score[~positive][None, :]
+    return (above > below) + (above == below) / 2
+
+
+def _drawn(codes: np.ndarray, replicates: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each image is drawn, in draws of as many patients as there are."""
+    count = codes.max() + 1
+    return rng.multinomial(count, np.full(count, 1 / count), size=replicates)[:, codes].astype(float)

@@ -1,0 +1,101 @@
+"""Shares of evidence, likeness of maps, and what cannot be decided."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from deepcovid_lib import attributions, runs
+
+SCORES = pd.DataFrame(
+    {
+        "image_id": list("abcdef"),
+        "label": ["covid"] * 3 + ["non_covid"] * 3,
+        "score": [0.2, 0.9, 0.5, 0.1, 0.7, 0.3],
+        "patient_id": list("pqrstu"),
+    }
+)
+
+
+def test_the_cases_are_the_extremes_of_their_class():
+    assert attributions.cases(SCORES)["image_id"].tolist() == ["b", "a", "e"]
+    assert attributions.cases(SCORES[SCORES["label"] == "covid"])["image_id"].tolist() == ["b", "a"]
+    assert attributions.cases(SCORES[:0]).empty
+
+
+def test_a_sample_holds_as_many_of_each_class_and_is_the_same_for_a_seed():
+    drawn = attributions.sample(SCORES, share=0.7, seed=1)
+    assert drawn["label"].value_counts().to_dict() == {"covid": 2, "non_covid": 2}
+    assert drawn.equals(attributions.sample(SCORES, share=0.7, seed=1))
+    assert len(attributions.sample(SCORES, share=0.01, seed=1)) == 2
+
+
+def maps(seed=0, films=6):
+    return np.random.default_rng(seed).normal(size=(films, 8, 8))
+
+
+def test_shares_agree_with_a_loop_over_places():
+    values, mask = maps(), maps(1) > 0.5
+    found = attributions.shares(values, SCORES, {"lung fields": mask})
+    for k in range(6):
+        inside = sum(max(0, values[k, y, x]) for y, x in np.argwhere(mask[k]))
+        whole = sum(max(0, value) for value in values[k].ravel())
+        assert found.loc[k, "share"] == pytest.approx(inside / whole)
+        assert found.loc[k, "area"] == pytest.approx(mask[k].sum() / 64)
+
+
+def test_nothing_divides_by_zero():
+    values, mask = -np.ones((2, 8, 8)), np.zeros((2, 8, 8), bool)
+    mask[0, :4] = True
+    found = attributions.shares(values, SCORES[:2], {"opacity": mask})
+    assert len(found) == 1
+    assert math.isnan(found.loc[0, "share"])
+    row = attributions.placed({"Grad-CAM": found}).query("region == 'opacity'").iloc[0]
+    assert row["without_evidence"] == 1
+    assert row["verdict"].startswith("cannot be decided")
+
+
+def test_without_masks_it_cannot_be_decided():
+    table = attributions.placed({"Grad-CAM": attributions.shares(maps(), SCORES, None)})
+    assert set(table["verdict"]) == {"cannot be decided: no masks of this region"}
+    assert table["share"].isna().all()
+
+
+def test_masks_are_claimed_for_phantoms_alone():
+    assert attributions.regions(runs.resolve("open-cxr"), SCORES) is None
+
+
+@pytest.mark.parametrize(("inside", "verdict"), [(5.0, "more than its area"), (0.0, "less than its area")])
+def test_the_verdict_follows_the_evidence(inside, verdict):
+    mask = np.zeros((6, 8, 8), bool)
+    mask[:, :4] = True
+    table = attributions.placed({"x": attributions.shares(np.where(mask, inside, 1.0), SCORES, {"lung fields": mask})})
+    assert table.loc[0, "verdict"] == verdict
+    assert table.loc[0, "area"] == 0.5
+
+
+def test_the_interval_agrees_with_scipy_where_every_patient_has_one_film():
+    values = pd.Series(np.random.default_rng(3).normal(size=40))
+    mean, low, high = attributions.interval(values, pd.Series(range(40)), replicates=20000)
+    known = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=20000, rng=1).confidence_interval
+    assert mean == values.mean()
+    assert (low, high) == pytest.approx((known.low, known.high), abs=0.01)
+
+
+def test_films_of_one_patient_are_drawn_together():
+    values = pd.Series(np.repeat(np.random.default_rng(4).normal(size=10), 5))
+    _, low, high = attributions.interval(values, pd.Series(np.repeat(range(10), 5)))
+    _, low_alone, high_alone = attributions.interval(values, pd.Series(range(50)))
+    assert high - low > 1.5 * (high_alone - low_alone)
+
+
+def test_likeness_is_the_rank_correlation():
+    one, other = maps(5), maps(6)
+    flat = np.zeros((6, 8, 8))
+    table = attributions.likeness(one, {"other": other, "itself": np.exp(one), "negative": -one, "flat": flat}, SCORES)
+    expected = np.mean([stats.spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(one, other, strict=True)])
+    assert table.loc[0, "correlation"] == pytest.approx(expected, abs=1e-4)
+    assert table["verdict"].tolist()[1:] == ["some likeness", "opposed", "cannot be decided: too few patients"]
+    assert table.loc[3, "films"] == 0

@@ -1,0 +1,69 @@
+"""Sweeps: whole patients, named and recorded as numbers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepcovid_lib import records, runs, stages, sweeps
+from deepcovid_lib.problems import Misuse
+from deepcovid_lib.sweeps import FULL, SMALL
+
+FILMS = pd.DataFrame({"patient_id": [f"p{k // 2}" for k in range(240)]}).assign(
+    image_id=[f"phantom:{k}" for k in range(240)],
+    path="film.png",
+    sha256=[f"{k:064x}" for k in range(240)],
+    label=np.where(np.arange(240) // 2 % 4 == 0, "covid", "non_covid"),
+    split=np.where(np.arange(240) < 120, "train", "test"),
+)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run without films, whose sweep `crop` scores by made-up numbers."""
+    monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
+    monkeypatch.setattr(records, "folder", lambda: tmp_path / "recorded")
+    monkeypatch.setattr(stages, "manifest", lambda run: FILMS)
+
+    def made(run, train, test, extent):
+        return np.arange(len(test)) % 7.0, (test["label"] == "covid").to_numpy(float)
+
+    monkeypatch.setitem(sweeps.SWEEPS, "crop", sweeps.SWEEPS["crop"]._replace(scores=made))
+    return runs.begin("phantom")
+
+
+def test_a_patient_stays_whole():
+    kept = sweeps.subset(FILMS, SMALL, seed=3)
+    assert (kept.groupby("patient_id").size() == 2).all()
+    assert len(kept.query("split == 'test' and label == 'covid'")) == len(
+        FILMS.query("split == 'test' and label == 'covid'")
+    )
+    assert 0.25 < len(kept.query("split == 'train'")) / 120 < 0.4
+    assert sweeps.subset(FILMS, FULL, seed=3).equals(FILMS)
+
+
+def test_a_row_says_what_was_compared(run):
+    row = sweeps.compared(run, "crop").iloc[0]
+    assert (row["auc"], row["verdict"], row["size"], row["epochs"]) == (1.0, "better", 112, 100)
+    assert row["rows_train"] > row["films_train"]
+
+
+def test_sweeps_are_run_by_name_and_recorded(run, tmp_path):
+    assert sweeps.main(["phantom", "crop", "--record"]) == 0
+    kept = sweeps.recorded("phantom")
+    assert kept["name"].tolist() == ["crop"]
+    assert kept.loc[0, "seconds"] >= 0
+    assert records.facts("recipes-phantom").keys() == {"sweep-crop"}
+    assert not pd.read_csv(tmp_path / "results/phantom/sweeps/crop.csv").empty
+
+
+def test_what_is_not_there_is_refused(run, capsys):
+    assert sweeps.main(["phantom", "bigger"]) == 1
+    assert "no sweep 'bigger'; choose of crop, densenet161, drift, whole" in capsys.readouterr().err
+    with pytest.raises(Misuse, match="has no sweeps"):
+        sweeps.record(run)
+
+
+def test_the_shipped_record_compares_with_references_that_learned():
+    kept = sweeps.recorded("phantom")
+    assert set(kept["name"]) <= set(sweeps.SWEEPS)
+    assert (kept["reference_auc"] > 0.55).all()

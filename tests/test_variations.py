@@ -1,0 +1,160 @@
+"""One factor changed at a time: what is held equal, and the paired interval."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import StandardScaler
+
+from deepcovid_lib import finetune, frozen, metrics, runs, stages, variations
+from deepcovid_lib.frozen import Side
+from deepcovid_lib.problems import Problem
+from deepcovid_lib.variations import auc_difference
+
+
+def side(seed, films, copies=1):
+    """Made-up features of ResNet18; COVID-19 films lie apart in ten of them."""
+    rng = np.random.default_rng(seed)
+    rows = pd.DataFrame({"image_id": [f"{seed}:{k // copies}" for k in range(films)]})
+    rows["copy"] = np.arange(films) % copies
+    rows["label"] = np.where(np.arange(films) // copies % 3 == 0, "covid", "non_covid")
+    numbers = rng.normal(3, 2, (films, 512))
+    numbers[rows["label"] == "covid", :10] += 2
+    return Side(rows, torch.from_numpy(numbers).float())
+
+
+TRAIN, TEST = side(1, 60, copies=2), side(2, 45)
+OPTIONS = {"model": "resnet18", "features": "standardised"}
+
+
+def short(way):
+    return way._replace(recipe=dataclasses.replace(way.recipe, epochs=3, learning_rate=1e-3))
+
+
+def test_every_variation_changes_one_thing():
+    own = variations.reference(runs.resolve("phantom"))
+    for way in variations.variations(runs.resolve("phantom")):
+        changed = [name for name in ("recipe", "copies", "seed") if getattr(way, name) != getattr(own, name)]
+        assert len(changed) == 1
+        fields = dataclasses.asdict(way.recipe).items() - dataclasses.asdict(own.recipe).items()
+        assert len(fields) == (changed == ["recipe"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "labels"),
+    [
+        ({"copies": 16}, {"4 copies of a COVID-19 film", "no augmented copies"}),
+        ({"copies": 1}, set()),
+        ({"recipe.optimizer": "sgd"}, {"Adam", "no augmented copies"}),
+        ({"recipe.weight_decay": 0.01}, {"no weight decay", "weight decay 0.0001", "no augmented copies"}),
+    ],
+)
+def test_variations_start_from_the_runs_own_recipe(settings, labels):
+    found = {way.label for way in variations.variations(runs.resolve("phantom", settings=settings))}
+    common = {
+        "SGD with momentum, step schedule",
+        "weight decay 0.0001",
+        "weight decay 0.01",
+        "another seed of the head",
+    }
+    assert labels <= found
+    assert found - labels <= common
+
+
+def test_scores_are_those_of_a_head_on_standardised_features():
+    own = short(variations.reference(runs.resolve("phantom")))
+    scaler = StandardScaler().fit(TRAIN.features.double().numpy())
+    scaled, tested = (
+        torch.from_numpy(scaler.transform(part.features.double().numpy())).float() for part in (TRAIN, TEST)
+    )
+    head = finetune.fit(scaled, TRAIN.labels, backbone_name="resnet18", recipe=own.recipe, seed=own.seed).head
+    assert np.allclose(
+        variations.scores(TRAIN, TEST, own, **OPTIONS), finetune.score(tested, head, "resnet18"), atol=1e-5
+    )
+
+
+def test_left_out_copies_bear_on_nothing():
+    own = short(variations.reference(runs.resolve("phantom")))._replace(copies=1)
+    other = TRAIN.features.clone()
+    other[1::2] = 99.0
+    first = variations.scores(TRAIN, TEST, own, **OPTIONS)
+    assert np.array_equal(first, variations.scores(Side(TRAIN.rows, other), TEST, own, **OPTIONS))
+    both = variations.scores(Side(TRAIN.rows, other), TEST, own._replace(copies=2), **OPTIONS)
+    assert not np.allclose(first, both)
+
+
+def scored(films=400, seed=0):
+    rng = np.random.default_rng(seed)
+    y_true = np.arange(films) % 4 == 0
+    common = rng.normal(y_true, 1)
+    return y_true, common + rng.normal(0, 0.7, films), common + rng.normal(0, 1.2, films)
+
+
+def test_the_difference_is_that_of_two_areas():
+    y_true, a, b = scored(60)
+    a, b = a.round(), b.round()
+    found = auc_difference(y_true, a, b, groups=np.arange(60))
+    assert found.difference == pytest.approx(roc_auc_score(y_true, a) - roc_auc_score(y_true, b))
+
+
+def test_the_interval_agrees_with_delong_where_images_are_independent():
+    y_true, a, b = scored()
+    found = auc_difference(y_true, a, b, groups=np.arange(400), replicates=5000)
+    margin = 1.96 * found.difference / metrics.compare_aucs(y_true, a, b).z
+    assert found.low == pytest.approx(found.difference - margin, abs=0.15 * margin)
+    assert found.high == pytest.approx(found.difference + margin, abs=0.15 * margin)
+
+
+def test_the_interval_agrees_with_a_loop_over_drawn_patients():
+    y_true, a, b = scored(96)
+    groups = np.arange(96) // 6
+    rng, drawn = np.random.default_rng(1), []
+    for _ in range(200):
+        rows = []
+        for of_class in (y_true, ~y_true):
+            patients = np.unique(groups[of_class])
+            for patient in rng.choice(patients, len(patients)):
+                rows += np.flatnonzero((groups == patient) & of_class).tolist()
+        drawn.append(roc_auc_score(y_true[rows], a[rows]) - roc_auc_score(y_true[rows], b[rows]))
+    found = auc_difference(y_true, a, b, groups=groups)
+    assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.025)
+
+
+def test_equal_scores_do_not_differ():
+    y_true, a, _ = scored(60)
+    assert auc_difference(y_true, a, a, groups=np.arange(60)) == (0, 0, 0)
+    assert variations.comparison(y_true, a, a, np.arange(60))["verdict"] == "no difference seen"
+
+
+def test_what_cannot_be_decided_says_why():
+    y_true, a, b = scored(60)
+    alone = auc_difference(np.ones(60), a, b, groups=np.arange(60))
+    assert all(math.isnan(value) for value in alone)
+    assert variations.verdict(alone) == "cannot be decided: a class has no films"
+    assert math.isnan(auc_difference(y_true, a, b, groups=np.where(y_true, 0, np.arange(60))).low)
+
+
+def made(monkeypatch, shift=0.0):
+    run = runs.resolve("phantom", settings={"recipe.epochs": 3, "copies": 2})
+    monkeypatch.setattr(frozen, "sides", lambda run, model: (TRAIN, TEST))
+    score = variations.scores(TRAIN, TEST, variations.reference(run), **OPTIONS) + shift
+    told = TEST.rows.assign(score=score, patient_id=TEST.rows["image_id"]).sample(frac=1, random_state=0)
+    monkeypatch.setattr(stages, "scores", lambda run, model: told)
+    return run
+
+
+def test_the_runs_own_scores_are_the_reference(monkeypatch):
+    table = variations.compared(made(monkeypatch), "resnet18")
+    assert table["factor"].tolist() == ["optimizer", "copies", "weight decay", "weight decay", "seed"]
+    told = stages.scores(None, None)
+    assert set(table["reference_auc"]) == {round(roc_auc_score(told["label"] == "covid", told["score"]), 4)}
+    assert np.allclose(table["auc"] - table["reference_auc"], table["difference"], atol=2e-4)
+
+
+def test_scores_that_the_recipe_does_not_give_are_refused(monkeypatch):
+    with pytest.raises(Problem, match="does not give these scores again"):
+        variations.compared(made(monkeypatch, shift=1e-3), "resnet18")
