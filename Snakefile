@@ -50,20 +50,25 @@ def per_model(slug):
     return [f"{slug}-{model}" for model in MODELS]
 
 
+NOTEBOOKS = """
+    dataset architectures augmentation scores thresholds reliability roc-and-confusion paper-versus-run recorded
+    audit claims shortcuts positive-control saliency uncertainty calibration recipes model-card
+""".split()
 RUNNER = f"{PY} -m deepcovid_lib.runner {{params.name}} {RUN.name} --expect {{output}}"
 CURATION = library(
     "images", "forms", "leakage", "manifest", "curation", "sources/cohen", "sources/chexpert", "sources/nih", "sources/released", "sources/phantom"
 ) + [str(path) for path in sorted((RUN.root / "deepcovid_lib/phantoms").glob("*.py"))]
-LOOKS = library("style", "figures/__init__", "figures/films", "figures/counts", "figures/distributions", "figures/comparison", "figures/verdicts", "figures/audit", "artefacts", "paper") + ["deepcovid_lib/paper.yaml"]
+LOOKS = library("style", "figures/__init__", "figures/films", "figures/counts", "figures/distributions", "figures/comparison", "figures/verdicts", "artefacts", "paper") + ["deepcovid_lib/paper.yaml"]
 WHAT_COUNTS = ("positives", "negatives", "split", "seed", "folders", "options")
 
 wildcard_constraints:
     model="|".join(MODELS),
+    sweep="crop|densenet161|drift|whole",
 
 
 rule book:
     input:
-        [executed(name) for name in ("dataset", "architectures", "augmentation", "scores", "thresholds", "reliability", "roc-and-confusion", "paper-versus-run", "recorded", "audit", "claims")],
+        [executed(name) for name in NOTEBOOKS],
         [executed(f"finetune-{model}") for model in MODELS],
         sorted(str(path) for path in Path("book").rglob("*") if path.is_file()),
         "index.md", "_toc.yml", "_config.yml", "CITATION.cff", "CHANGELOG.md",
@@ -218,7 +223,7 @@ rule recorded:
 
 rule audit:
     input:
-        notebook("audit"), LOOKS, library("checks", "metrics", "tables", "resolution", "audit"), "deepcovid_lib/contradictions.yaml",
+        notebook("audit"), LOOKS, library("figures/audit", "checks", "metrics", "tables", "resolution", "audit"), "deepcovid_lib/contradictions.yaml",
     output:
         tables(*(f"tab-audit-{what}" for what in ("shares", "margins", "sensitivities", "confusion", "predictive", "auc", "distinguishable", "effective", "text", "code"))),
         figures("fig-audit-intervals", "fig-audit-predictive", "fig-audit-roc"), executed("audit"), values("audit"),
@@ -239,3 +244,125 @@ rule claims:
         asked=asked("models", "tests_paper", "recipe", "copies", "split", "weights"),
     resources: mem_mb=1500, runtime=20
     shell: RUNNER
+
+
+rule shortcuts:
+    input:
+        notebook("shortcuts"), SCORES, f"{OUT}/manifest.csv", expand(f"{OUT}/features/{{model}}.csv", model=MODELS),
+        sorted(str(path) for path in Path("recorded").glob("*/tables/*.csv")),
+        LOOKS, library("figures/shortcuts", "thumbnails", "rungs", "ladders", "floors", "areas", "metrics", "records", "stages"),
+    output:
+        tables("tab-ladder", "tab-above-thumbnail", "tab-same-source", "tab-recorded-ladder", "tab-recorded-same-source"),
+        figures("fig-ladder", "fig-recorded-ladder"), executed("shortcuts"), values("shortcuts", "recorded-shortcuts"),
+    params:
+        name="shortcuts",
+        asked=asked("models", "seed", "preset", "weights", "folders"),
+    resources: mem_mb=3000, runtime=30
+    shell: RUNNER
+
+
+rule positive_control:
+    input:
+        notebook("positive-control"), f"{OUT}/manifest.csv", CURATION,
+        LOOKS, library("figures/shortcuts", "thumbnails", "rungs", "ladders", "controls", "areas", "metrics", "stages"),
+    output:
+        tables("tab-positive-control"), figures("fig-positive-control"), executed("positive-control"), values("positive-control"),
+    params:
+        name="positive-control",
+        asked=asked("seed", "options"),
+    resources: mem_mb=2000, runtime=30
+    shell: RUNNER
+
+
+rule saliency:
+    input:
+        notebook("saliency"), f"{OUT}/manifest.csv", SCORES[0], LOOKS, library("figures/saliency", "backbones", "images", "features", "heads", "scaling", "frozen", "saliency", "attributions", "stages"),
+    output:
+        figures("fig-evidence"), tables("tab-evidence", "tab-sanity"), executed("saliency"), values("saliency"),
+    params:
+        name="saliency",
+        asked=asked("models", "copies", "seed", "preset", "weights", "recipe"),
+    resources: mem_mb=3000, runtime=60
+    shell: RUNNER
+
+
+rule uncertainty:
+    input:
+        notebook("uncertainty"), f"{OUT}/manifest.csv", expand(f"{OUT}/features/{{model}}.csv", model=MODELS), SCORES, LOOKS,
+        library("figures/uncertainty", "areas", "checks", "metrics", "tables", "stages", "finetune", "scaling", "pools", "repeats", "thresholds"),
+    output:
+        tables("tab-repeats", "tab-promises"), figures("fig-repeats", "fig-promises", "fig-halves"), executed("uncertainty"), values("uncertainty"),
+    params:
+        name="uncertainty",
+        asked=asked("models", "recipe", "seed", "copies"),
+    resources: mem_mb=3000, runtime=60
+    shell: RUNNER
+
+
+rule calibration:
+    input:
+        notebook("calibration"), f"{OUT}/manifest.csv", SCORES, LOOKS,
+        library("figures/calibration", "areas", "checks", "metrics", "tables", "stages", "pairs", "calibration", "precision"),
+    output:
+        tables("tab-calibration", "tab-precision", "tab-area-pairs", "tab-call-pairs"),
+        figures("fig-calibration", "fig-precision-recall", "fig-net-benefit", "fig-area-pairs"), executed("calibration"), values("calibration"),
+    params:
+        name="calibration",
+        asked=asked("models", "copies"),
+    resources: mem_mb=1500, runtime=20
+    shell: RUNNER
+
+
+rule recipes:
+    input:
+        notebook("recipes"), f"{OUT}/manifest.csv", SCORES[0], sorted(str(path) for path in Path("recorded").glob("recipes-*/*")), LOOKS,
+        library("figures/recipes", "backbones", "images", "features", "finetune", "scaling", "frozen", "areas", "metrics", "variations", "sweeps", "stages"),
+    output:
+        figures("fig-recipes"), tables("tab-recipes", "tab-recipes-recorded"), executed("recipes"), values("recipes"),
+    params:
+        name="recipes",
+        asked=asked("models", "copies", "seed", "preset", "weights", "recipe"),
+    resources: mem_mb=3000, runtime=60
+    shell: RUNNER
+
+
+rule model_card:
+    input:
+        notebook("model-card"), f"{OUT}/manifest.csv", SCORES, LOOKS,
+        library("areas", "checks", "metrics", "tables", "stages", "people", "cards", "figures/cards"),
+    output:
+        tables("tab-card", "tab-card-performance", "tab-card-people", "tab-card-groups"), figures("fig-card-groups"),
+        executed("model-card"), values("model-card"),
+    params:
+        name="model-card",
+        asked=asked(*WHAT_COUNTS, "copies", "models", "preset", "recipe", "tests_paper", "weights"),
+    resources: mem_mb=1500, runtime=20
+    shell: RUNNER
+
+
+# Not part of the book: every head trained 40 times. Start it by name, after the run.
+rule repeats:
+    input:
+        expand(f"{OUT}/repeats/{{model}}.csv", model=MODELS),
+
+
+rule repeat:
+    input:
+        f"{OUT}/manifest.csv", f"{OUT}/features/{{model}}.csv", f"{FIT}/scores.csv", library("finetune", "scaling", "stages", "pools", "repeats"),
+    output:
+        f"{OUT}/repeats/{{model}}.csv",
+    params:
+        asked=asked("recipe", "seed", "copies"),
+    resources: mem_mb=8000, runtime=480
+    shell: f"{PY} -m deepcovid_lib.repeats {RUN.name} {{wildcards.model}}"
+
+
+rule sweep:  # costly, and no part of the book: snakemake results/phantom/sweeps/drift.csv --config run=phantom
+    input:
+        f"{OUT}/manifest.csv", library("images", "backbones", "features", "finetune", "scaling", "variations", "training", "sweeps"),
+    output:
+        f"{OUT}/sweeps/{{sweep}}.csv",
+    params:
+        asked=asked("models", "copies", "seed", "preset", "weights", "recipe"),
+    resources: mem_mb=6000, runtime=240
+    shell: f"{PY} -m deepcovid_lib.sweeps {RUN.name} {{wildcards.sweep}}"

@@ -18,9 +18,10 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ORDER = """
     problems files progress style paper editions images phantoms sources downloads forms leakage manifest fits curation
     backbones features scaling finetune heads checks areas metrics tables resolution audit counterparts verdicts
-    figures diagrams runs owners records sides comparison markup comparison_page stages findings claims films artefacts
-    predict doctor provenance address archive citations papermap imprints explorer licences mutants faults runner
-    replays pages staging site pipeline cli
+    pairs calibration precision figures diagrams runs owners records sides comparison markup comparison_page stages
+    pools repeats thresholds findings claims films thumbnails rungs ladders floors controls frozen saliency attributions
+    variations training sweeps artefacts predict doctor provenance address people cards tripod archive citations
+    papermap imprints explorer licences mutants faults runner replays pages staging site pipeline cli
 """.split()
 
 

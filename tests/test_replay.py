@@ -18,7 +18,9 @@ from deepcovid_lib.problems import Misuse
 from deepcovid_lib.sources import phantom
 
 ROOT = Path(__file__).parent.parent
-REPLAYABLE = {"finetune", "scores", "thresholds", "reliability", "roc-and-confusion", "paper-versus-run", "claims"}
+REPLAYABLE = set(
+    "finetune scores thresholds reliability roc-and-confusion paper-versus-run claims calibration model-card".split()
+)
 RECORDED = {"phantom": ("phantom", {}), "open-cxr-weights-random": ("open-cxr", {"weights": "random"})}
 
 
