@@ -212,7 +212,7 @@ rule paper_versus_run:
 
 rule recorded:
     input:
-        notebook("recorded"), sorted(str(path) for path in Path("recorded").rglob("*") if path.is_file()), LOOKS, library("areas", "checks", "metrics", "tables", "stages"),
+        notebook("recorded"), sorted(str(path) for path in Path("recorded").rglob("*") if path.is_file()), LOOKS, library("records", "areas", "checks", "metrics", "tables", "stages"),
     output:
         executed("recorded"), values("recorded"),
     params:

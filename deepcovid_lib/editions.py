@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from deepcovid_lib import style
 from deepcovid_lib.problems import Misuse, Problem
@@ -103,6 +103,12 @@ class Edition(_Strict):
     options: dict[str, dict[str, Any]] = {}
     tests_paper: list[Literal["counts", "performance"]] = []
     publish_films: bool
+
+    @model_validator(mode="after")
+    def _test_only_what_can_be_tested(self) -> Edition:
+        if self.tests_paper and "phantom" in (self.positives, self.negatives):
+            raise ValueError("synthetic films test nothing of the paper: leave tests_paper empty")
+        return self
 
 
 def folder() -> Path:

@@ -14,6 +14,7 @@ TOLD = {
     "disk": "A full disk",
     "determinism": "Determinism",
     "leakage": "Leakage between training and test",
+    "numbers": "Numbers that are no longer true",
     "pages": "Pages",
     "parameters": "Parameters",
     "privacy": "Privacy",

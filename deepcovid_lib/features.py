@@ -7,6 +7,7 @@ import json
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from deepcovid_lib import images
+from deepcovid_lib import backbones, images
 from deepcovid_lib.backbones import Loaded
 from deepcovid_lib.files import replacing, sha256
 from deepcovid_lib.images import Preset
@@ -26,8 +27,6 @@ from deepcovid_lib.progress import track
 
 BATCH = 32
 READERS = 4
-VERSION = 1  # of what an entry holds; raise it when the reading, the augmentation or the pass changes
-
 COLUMNS = ("image_id", "path", "sha256", "copy", "seed", "split", "label")
 
 
@@ -154,6 +153,19 @@ def extract(
     return counts
 
 
+@cache
+def version() -> str:
+    """Return a fingerprint of the code that reads, augments and passes images, so that no two versions share an entry.
+
+    Examples
+    --------
+    >>> len(version())
+    12
+    """
+    sources = (Path(module).read_bytes() for module in (images.__file__, backbones.__file__, __file__))
+    return hashlib.sha256(b"".join(sources)).hexdigest()[:12]
+
+
 def gather(requests: pd.DataFrame, loaded: Loaded, *, preset: Preset, cache: str | Path) -> torch.Tensor:
     """Read features back from the cache.
 
@@ -186,7 +198,7 @@ def _keys(requests: pd.DataFrame) -> list[str]:
     """The content key of each request; the seed tells augmented copies apart, not an image itself."""
     rows = zip(requests["sha256"], requests["copy"], requests["seed"], strict=True)
     return [
-        hashlib.sha256(f"{VERSION} {film} {copy} {seed if copy else '-'}".encode()).hexdigest()
+        hashlib.sha256(f"{version()} {film} {copy} {seed if copy else '-'}".encode()).hexdigest()
         for film, copy, seed in rows
     ]
 
@@ -221,7 +233,7 @@ def _squares(items: Sequence[_Item], preset: Preset, cache: Path, pool: ThreadPo
 
 def _square(item: _Item, preset: Preset, cache: Path) -> np.ndarray:
     """A film at the preset's size, from the cache or, checked against its hash, from its file."""
-    entry = {"version": VERSION, "sha256": item.sha256, "preset": preset.key}
+    entry = {"version": version(), "sha256": item.sha256, "preset": preset.key}
     path = cache / "images" / preset.key / item.sha256[:2] / f"{item.sha256}.safetensors"
     square = _read(path, entry)
     if square is None:

@@ -14,6 +14,7 @@ from deepcovid_lib.provenance import Case, Origin
 from deepcovid_lib.runs import Run
 
 DIGITS = 12
+SCORED = {"stages.all_scores", "stages.scores", "stages.history"}
 
 
 def gather(
@@ -47,12 +48,14 @@ def gather(
     known = artefacts.published(run)
     shown = {page: _slugs(run.folder / f"{page}.ipynb") for page in pages if page.startswith("notebooks/")}
     inputs = _inputs(run)
-    newest = max((path.stat().st_mtime for path in run.folder.glob("fits/*/*/*/scores.csv")), default=0)
     for page, slugs in shown.items():
         origins = provenance.origins(run.folder / f"{page}.ipynb")
+        models = [model for model in run.edition.models if page.endswith(f"-{model}")] or run.edition.models
+        scores = [path for path in (run.fit(model) / "scores.csv" for model in models) if path.is_file()]
+        newest = max((path.stat().st_mtime for path in scores), default=0)
         for slug in slugs:
             origin = _origin(slug, origins, page)
-            if "stages.all_scores" in origin.functions and (run.folder / f"{page}.ipynb").stat().st_mtime < newest:
+            if SCORED & set(origin.functions) and (run.folder / f"{page}.ipynb").stat().st_mtime < newest:
                 raise Problem("is older than the scores", file=f"{page}.ipynb", remedy="run deepcovid reproduce again")
             found[slug] = {
                 "page": page,
@@ -118,15 +121,12 @@ def _about(
         settings = ", ".join(f"{key}={value}" for key, value in run.settings.items())
         rows += [("Parameters", settings or "the edition's own"), ("Seed", str(run.edition.seed))]
         named = [model for model in run.edition.models if slug.endswith(f"-{model}")]
-        scored = any(
-            function in ("stages.all_scores", "stages.scores", "stages.history") for function in origin.functions
-        )
         if "manifest" in inputs and any(function.startswith("stages.") for function in origin.functions):
             rows.append(("Images", f"manifest {inputs['manifest']}"))
         heads = [
             f"{style.MODELS[model].label} {inputs[model]}"
             for model in named or run.edition.models
-            if scored and model in inputs
+            if SCORED & set(origin.functions) and model in inputs
         ]
         if heads:
             rows.append(("Heads" if len(heads) > 1 else "Head", ", ".join(heads)))

@@ -47,7 +47,10 @@ class Artefact(Directive):
         if known.get("films") and not env.config.deepcovid_films:
             text = "This figure shows patients' films. They stay out of the published book; a local build shows them."
             return [nodes.note("", nodes.paragraph(text=text), ids=[slug])]
-        imprint = _imprints(env.config.deepcovid_imprints).get(slug, {})
+        imprints = _imprints(env.config.deepcovid_imprints)
+        if imprints and slug not in imprints:
+            raise self.error(f"no page of the book makes '{slug}'")
+        imprint = imprints.get(slug, {})
         tools = nodes.raw("", _tools(known, imprint, env.docname), format="html")
         if "again" in self.options and known["kind"] == "table":
             raise self.error(f"'{slug}' is a table, numbered where it stands; only a figure can be shown again")

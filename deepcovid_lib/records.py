@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from deepcovid_lib import manifest, runs
+from deepcovid_lib import editions, manifest, runs
 from deepcovid_lib.files import read_json, replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
@@ -33,26 +33,20 @@ def told(name: str) -> dict[str, Any]:
 
 def scores(name: str) -> dict[str, pd.DataFrame]:
     """Return the recorded scores of a run by model, in its order; images and patients carry opaque names."""
-    kept = _of(name) / "inputs.json"
-    digests = read_json(kept)["models"] if kept.is_file() else {}
-    found = {}
-    for model in told(name)["asked"]["models"]:
-        path = _of(name) / "scores" / f"{model}.csv"
-        if model in digests and digests[model]["scores"] != sha256(path):
-            raise Problem("was changed since it was recorded", file=path, remedy="restore it, or record the run again")
-        found[model] = manifest.read_scores(path)
-    return found
+    models = told(name)["asked"]["models"]
+    return {model: manifest.read_scores(_sealed(name, f"scores/{model}.csv")) for model in models}
 
 
 def history(name: str, model: str) -> pd.DataFrame:
     """Return a model's recorded ``epoch, loss, accuracy``; no rows where the training was not recorded."""
-    path = _of(name) / "history" / f"{model}.csv"
-    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["epoch", "loss", "accuracy"], dtype=float)
+    if not (_of(name) / "history" / f"{model}.csv").is_file():
+        return pd.DataFrame(columns=["epoch", "loss", "accuracy"], dtype=float)
+    return pd.read_csv(_sealed(name, f"history/{model}.csv"))
 
 
 def table(name: str, stem: str) -> pd.DataFrame:
     """Return a recorded table, e.g. ``"funnel"``."""
-    return pd.read_csv(_of(name) / f"{stem}.csv")
+    return pd.read_csv(_sealed(name, f"{stem}.csv"))
 
 
 def facts(name: str) -> dict[str, Any]:
@@ -81,7 +75,8 @@ def of(run: Run) -> str:
     for name, known in recorded.items():
         if known["edition"] != run.edition_name:
             continue
-        differing = [key for key, value in known["asked"].items() if key not in ASIDE and asked[key] != value]
+        before = editions.Edition(**known["asked"]).model_dump(mode="json")
+        differing = [key for key, value in before.items() if key not in ASIDE and asked[key] != value]
         differing += ["models"] if set(run.edition.models) - set(known["asked"]["models"]) else []
         if not differing:
             return name
@@ -172,7 +167,15 @@ def keep(run: Run) -> Path:
             write_csv(opaque(manifest.read_scores(path)), target / "scores" / f"{model}.csv")
         if (run.fit(model) / "history.csv").is_file():
             write_csv(pd.read_csv(run.fit(model) / "history.csv"), target / "history" / f"{model}.csv")
+    seal(run.name)
     return target
+
+
+def seal(name: str) -> None:
+    """Write the digests of a recorded run's tables, scores and histories into its `digests.json`."""
+    place = _of(name)
+    found = {path.relative_to(place).as_posix(): sha256(path) for path in sorted(place.rglob("*.csv"))}
+    write_json(found, place / "digests.json")
 
 
 def inputs(folder: Path) -> dict[str, Any]:
@@ -231,6 +234,16 @@ def numbered(names: pd.Series, letter: str) -> pd.Series:
     """
     order = sorted(names.unique(), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     return names.map({name: f"recorded:{letter}{number:04d}" for number, name in enumerate(order)})
+
+
+def _sealed(name: str, file: str) -> Path:
+    """Return the path of a recorded file, refusing one that was changed since it was recorded."""
+    path, digests = _of(name) / file, _of(name) / "digests.json"
+    if not digests.is_file() or not path.is_file() or read_json(digests).get(file) != sha256(path):
+        raise Problem(
+            "was removed or changed since it was recorded", file=path, remedy="restore it, or record the run again"
+        )
+    return path
 
 
 def _of(name: str) -> Path:

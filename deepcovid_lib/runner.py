@@ -6,6 +6,8 @@ From a shell: ``python -m deepcovid_lib.runner NOTEBOOK RUN [--model M] [--expec
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
 import re
 import sys
@@ -25,6 +27,7 @@ from traitlets.config import Config
 
 from deepcovid_lib import editions, owners, runs
 from deepcovid_lib.problems import Misuse, Problem
+from deepcovid_lib.runs import Run
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -102,6 +105,7 @@ def execute(
     except Problem:
         running.replace(failed)
         raise
+    seal(running)
     running.replace(target)
 
 
@@ -139,6 +143,40 @@ def check(path: Path) -> None:
                 raise Problem(f"cell {number} holds an error: {output.ename}", file=path.name, remedy="run it again")
         if cell.source.strip() and cell.execution_count is None:
             raise Problem(f"cell {number} was not run", file=path.name, remedy="run it again")
+
+
+def seal(path: Path) -> None:
+    """Note in an executed notebook a digest over its parameters, its cells and their outputs."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata["deepcovid"] = {"sha256": _digest(notebook)}
+    nbformat.write(notebook, path)
+
+
+def check_seal(path: Path, run: Run) -> None:
+    """Refuse a notebook that was changed since it was executed, or executed for another run.
+
+    Raises
+    ------
+    Problem
+        Naming the notebook and how to make it anew.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    again = f"delete {run.folder.relative_to(run.root) / 'notebooks' / path.name} and run deepcovid reproduce again"
+    if notebook.metadata.get("deepcovid", {}).get("sha256") != _digest(notebook):
+        raise Problem("was changed since it was executed", file=path.name, remedy=again)
+    asked = _parameters(notebook)
+    wanted = {"edition": run.edition_name, "run_name": run.name, "settings": run.settings}
+    if any(asked.get(name) != value for name, value in wanted.items()):
+        raise Problem("was executed for another run", file=path.name, remedy=again)
+
+
+def _parameters(notebook: nbformat.NotebookNode) -> dict[str, Any]:
+    return dict(notebook.metadata.get("papermill", {}).get("parameters", {}))
+
+
+def _digest(notebook: nbformat.NotebookNode) -> str:
+    cells = [[cell.cell_type, cell.source, cell.get("outputs", [])] for cell in notebook.cells]
+    return hashlib.sha256(json.dumps([_parameters(notebook), cells], sort_keys=True).encode()).hexdigest()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -200,7 +200,7 @@ def timed(run: Run, stage: str, **facts: Any) -> Iterator[None]:
         "device": device(),
         "python": platform.python_version(),
         "versions": versions(),
-        "commit": commit(run.root),
+        "commit": commit(Path(__file__).parent),
         **facts,
     }
     path = run.folder / "facts.json"

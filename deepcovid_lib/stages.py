@@ -16,11 +16,12 @@ from filelock import FileLock
 
 from deepcovid_lib import curation, fits, images, records, tables
 from deepcovid_lib import manifest as manifests
-from deepcovid_lib.files import sha256, write_csv
+from deepcovid_lib.files import read_json, sha256, write_csv, write_json
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
 from deepcovid_lib.sources import Candidates, chexpert, cohen, nih, phantom, released
 
+BESIDE = ("funnel.csv", "rejected.csv")
 READERS = {
     "cohen": cohen.candidates,
     "chexpert": chexpert.candidates,
@@ -62,7 +63,7 @@ def candidates(run: Run) -> list[Candidates]:
 
 
 def curate(run: Run) -> None:
-    """Choose the run's images; leaves `manifest.csv`, `funnel.csv` and `rejected.csv`."""
+    """Choose the run's images; leaves `manifest.csv`, and `funnel.csv` and `rejected.csv` with their digests."""
     split = run.edition.split
     counts = {} if split == "released" else _counts(run)
     curated = curation.curate(candidates(run), seed=run.edition.seed, **counts)
@@ -72,6 +73,7 @@ def curate(run: Run) -> None:
         curated.rejected.assign(path=[_relative(path, run.root) for path in curated.rejected["path"]]),
         run.folder / "rejected.csv",
     )
+    write_json({name: sha256(run.folder / name) for name in BESIDE}, run.folder / "curated.json")
     manifests.write(rows, run.manifest)
 
 
@@ -108,8 +110,7 @@ def funnel(run: Run) -> pd.DataFrame:
     """Return how many rows every rule of the curation left."""
     if run.speed == "replay":
         return records.table(records.of(run), "funnel")
-    manifest(run)
-    return pd.read_csv(run.folder / "funnel.csv")
+    return _beside_manifest(run, "funnel.csv")
 
 
 def counts(run: Run) -> pd.DataFrame:
@@ -121,8 +122,20 @@ def counts(run: Run) -> pd.DataFrame:
 
 def rejected(run: Run) -> pd.DataFrame:
     """Return the files that the curation had to leave out, with the reason."""
+    return _beside_manifest(run, "rejected.csv")
+
+
+def _beside_manifest(run: Run, name: str) -> pd.DataFrame:
+    """Read a table that the curation left with the manifest, refusing one that was changed since."""
     manifest(run)
-    return pd.read_csv(run.folder / "rejected.csv")
+    path, note = run.folder / name, run.folder / "curated.json"
+    if not path.is_file() or not note.is_file() or read_json(note).get(name) != sha256(path):
+        raise Problem(
+            "was removed or changed since the curation",
+            file=_relative(path, run.root),
+            remedy=f"delete {_relative(run.manifest, run.root)} to curate again",
+        )
+    return pd.read_csv(path)
 
 
 def tests_performance(run: Run) -> bool:

@@ -89,7 +89,9 @@ def stage(run: Run, target: Path, *, audience: Audience) -> None:
         if not source.is_file():
             raise Problem(f"the page {name} was not made", file=source.name, remedy="run deepcovid reproduce again")
         runner.check(source)
+        runner.check_seal(source, run)
         _stage_notebook(run, name, target / f"{name}.ipynb", films=films)
+    _refuse_unmade_values(run, files)
     _stage_written(run, target, files, films=films)
     for name in files:
         if not name.startswith("notebooks/") and not (target / f"{name}.md").is_file():
@@ -105,6 +107,20 @@ def _refuse_undeclared(run: Run, files: list[str]) -> None:
         if name not in declared:
             raise Problem(
                 "is not in the table of contents", file=path.relative_to(run.root), remedy="add it to _toc.yml"
+            )
+
+
+def _refuse_unmade_values(run: Run, files: list[str]) -> None:
+    """Refuse values that no page of the book made, since sentences might quote them."""
+    made = set()
+    for name in (name for name in files if name.startswith("notebooks/")):
+        cells = nbformat.read(run.folder / f"{name}.ipynb", as_version=4).cells
+        outputs = [output for cell in cells if cell.cell_type == "code" for output in cell.outputs]
+        made |= {said["values"] for said in map(artefacts.told, outputs) if "values" in said}
+    for path in sorted((run.folder / "values").glob("*.json")):
+        if path.stem not in made:
+            raise Problem(
+                "holds values that no page of the book made", file=path.relative_to(run.root), remedy="delete it"
             )
 
 

@@ -32,6 +32,8 @@ def test_scores_come_with_everything_before_them(run):
     scores = stages.scores(run, "resnet18")
     films = stages.manifest(run)
     assert len(films) == 6 + 6 + 26
+    assert stages.funnel(run)["rows"].iloc[0] == len(films)
+    assert stages.rejected(run).empty
     assert not len(manifest.overlap(films))
     assert set(scores["image_id"]) == set(films.loc[films["split"] == "test", "image_id"])
     assert all(not Path(path).is_absolute() for path in pd.read_csv(run.manifest)["path"])
