@@ -54,7 +54,7 @@ RUNNER = f"{PY} -m deepcovid_lib.runner {{params.name}} {RUN.name} --expect {{ou
 CURATION = library(
     "images", "forms", "leakage", "manifest", "curation", "sources/cohen", "sources/chexpert", "sources/nih", "sources/released", "sources/phantom"
 ) + [str(path) for path in sorted((RUN.root / "deepcovid_lib/phantoms").glob("*.py"))]
-LOOKS = library("style", "figures/__init__", "figures/films", "figures/counts", "figures/distributions", "figures/comparison", "figures/verdicts", "figures/audit", "artefacts", "paper") + ["deepcovid_lib/paper.yaml"]
+LOOKS = library("style", "figures/__init__", "figures/films", "figures/counts", "figures/distributions", "figures/comparison", "figures/verdicts", "artefacts", "paper") + ["deepcovid_lib/paper.yaml"]
 WHAT_COUNTS = ("positives", "negatives", "split", "seed", "folders", "options")
 
 wildcard_constraints:
@@ -218,7 +218,7 @@ rule recorded:
 
 rule audit:
     input:
-        notebook("audit"), LOOKS, library("checks", "metrics", "tables", "resolution", "audit"), "deepcovid_lib/contradictions.yaml",
+        notebook("audit"), LOOKS, library("figures/audit", "checks", "metrics", "tables", "resolution", "audit"), "deepcovid_lib/contradictions.yaml",
     output:
         tables(*(f"tab-audit-{what}" for what in ("shares", "margins", "sensitivities", "confusion", "predictive", "auc", "distinguishable", "effective", "text", "code"))),
         figures("fig-audit-intervals", "fig-audit-predictive", "fig-audit-roc"), executed("audit"), values("audit"),
@@ -231,7 +231,7 @@ rule audit:
 rule claims:
     input:
         notebook("claims"), f"{OUT}/manifest.csv", SCORES, LOOKS,
-        library("areas", "checks", "metrics", "tables", "leakage", "findings/evidence", "findings/inputs", "findings/ranks", "findings/rates", "claims", "stages"), "deepcovid_lib/claims.yaml",
+        library("areas", "checks", "metrics", "tables", "leakage", "findings/evidence", "findings/inputs", "findings/ranks", "findings/rates", "claims", "heads", "stages"), "deepcovid_lib/claims.yaml",
     output:
         tables("tab-claims"), executed("claims"), values("claims"),
     params:
