@@ -212,7 +212,7 @@ rule paper_versus_run:
 
 rule recorded:
     input:
-        notebook("recorded"), sorted(str(path) for path in Path("recorded").rglob("*") if path.is_file()), LOOKS, library("records", "areas", "checks", "metrics", "tables", "stages"),
+        notebook("recorded"), sorted(str(path) for path in Path("recorded").rglob("*") if path.is_file()), LOOKS, library("areas", "checks", "metrics", "tables", "stages"),
     output:
         executed("recorded"), values("recorded"),
     params:
@@ -223,7 +223,7 @@ rule recorded:
 
 rule audit:
     input:
-        notebook("audit"), LOOKS, library("figures/audit", "checks", "metrics", "tables", "resolution", "audit"), "deepcovid_lib/contradictions.yaml",
+        notebook("audit"), LOOKS, library("figures/audit", "figures/audit", "checks", "metrics", "tables", "resolution", "audit"), "deepcovid_lib/contradictions.yaml",
     output:
         tables(*(f"tab-audit-{what}" for what in ("shares", "margins", "sensitivities", "confusion", "predictive", "auc", "distinguishable", "effective", "text", "code"))),
         figures("fig-audit-intervals", "fig-audit-predictive", "fig-audit-roc"), executed("audit"), values("audit"),
@@ -236,7 +236,7 @@ rule audit:
 rule claims:
     input:
         notebook("claims"), f"{OUT}/manifest.csv", SCORES, LOOKS,
-        library("areas", "checks", "metrics", "tables", "leakage", "findings/evidence", "findings/inputs", "findings/ranks", "findings/rates", "claims", "stages"), "deepcovid_lib/claims.yaml",
+        library("areas", "checks", "metrics", "tables", "leakage", "findings/evidence", "findings/inputs", "findings/ranks", "findings/rates", "claims", "heads", "stages"), "deepcovid_lib/claims.yaml",
     output:
         tables("tab-claims"), executed("claims"), values("claims"),
     params:
@@ -340,7 +340,7 @@ rule model_card:
     shell: RUNNER
 
 
-# Not part of the book: every head trained 40 times. Start it by name, after the run.
+# Not part of the book: every head trained 41 times. Start it by name, after the run.
 rule repeats:
     input:
         expand(f"{OUT}/repeats/{{model}}.csv", model=MODELS),
