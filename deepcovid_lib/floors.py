@@ -194,6 +194,15 @@ def _others(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:
     return found.assign(sha256=[sha256(path) for path in found["path"]])
 
 
+def _tested(chosen: pd.DataFrame, scores: pd.DataFrame) -> bool:
+    """Whether the test films are, by number, label and patient, those of recorded scores."""
+    films = chosen[chosen["split"] == "test"]
+    numbers = {column: records.numbered(films[column], column[0]) for column in ("image_id", "patient_id")}
+    columns = ["image_id", "patient_id", "label"]
+    own, other = (frame[columns].sort_values("image_id").to_numpy() for frame in (films.assign(**numbers), scores))
+    return np.array_equal(own, other)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure the ladder of a recorded run from its films, and keep the numbers beside its scores."""
     parser = argparse.ArgumentParser(prog="python -m deepcovid_lib.floors", description="Record the ladder of a run.")
@@ -206,6 +215,9 @@ def main(arguments: list[str] | None = None) -> int:
         target, scores = records.folder() / run.name / "tables", records.scores(run.name)
         with runs.timed(run, "ladder"):
             chosen = stages.manifest(run)
+            if not _tested(chosen, next(iter(scores.values()))):
+                other = "was made from other films than the recorded scores"
+                raise Problem(other, file=run.manifest, remedy="obtain the films that were recorded")
             measured = ladders.ladder(seen(run, chosen, asked.networks), chosen, scores, seed=run.edition.seed)
             write_csv(measured, target / "tab-ladder.csv")
             write_csv(same_source(run, chosen), target / "tab-same-source.csv")

@@ -141,6 +141,14 @@ def test_a_run_that_is_not_recorded_is_told(capsys):
     assert told.count("\n") == 1
 
 
+def test_other_films_than_the_recorded_are_refused(open_cxr, monkeypatch, capsys):
+    run, films = open_cxr
+    monkeypatch.setattr(floors.runs, "begin", lambda *_, **__: run)
+    monkeypatch.setattr(floors.stages, "manifest", lambda run: films)
+    assert floors.main(["open-cxr", "--set", "weights=random"]) == 1
+    assert "other films than the recorded scores" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(not REAL, reason="needs the collections in DEEPCOVID_REAL_DATA")
 def test_the_recorded_same_source_table_comes_back(tmp_path):
     folders = {"cohen": f"{REAL}/covid-chestxray-dataset", "nih": f"{REAL}/nih-chestxray"}
