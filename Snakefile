@@ -243,7 +243,7 @@ rule calibration:
     shell: RUNNER
 
 
-# Not part of the book: every head trained 40 times. Start it by name, after the run.
+# Not part of the book: every head trained 41 times. Start it by name, after the run.
 rule repeats:
     input:
         expand(f"{OUT}/repeats/{{model}}.csv", model=MODELS),
