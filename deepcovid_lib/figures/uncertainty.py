@@ -13,9 +13,9 @@ from deepcovid_lib import style
 from deepcovid_lib.style import Drawing
 
 VARIED = {
-    "seed": ("other seeds", "o", -0.17),
-    "copies": ("no augmentation", "x", 0.17),
-    "patients": ("no augmentation, other patients", "^", 0.17),
+    "seed": ("other seeds", "o", -0.24),
+    "copies": ("no augmentation", "X", 0.0),
+    "patients": ("no augmentation, other patients", "^", 0.24),
 }
 SPREAD = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -58,7 +58,7 @@ def repeats(repeated: pd.DataFrame) -> Drawing:
                 axes.plot([value] * 2, [place - 0.36, place + 0.36], color=style.ink(), linewidth=1.4, zorder=1)
             for varied, (_, marker, shift) in VARIED.items():
                 values = own.loc[own["varied"] == varied, name]
-                axes.plot(values, [place + shift] * len(values), marker, color=colour, mew=2, markersize=7, alpha=0.75)
+                axes.plot(values, [place + shift] * len(values), marker, color=colour, markersize=7, alpha=0.75)
         for varied, (words, _, _) in VARIED.items():
             again = own[own["varied"] == varied]
             if len(again):
@@ -69,7 +69,7 @@ def repeats(repeated: pd.DataFrame) -> Drawing:
     panels["specificity"].xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     marks = [Line2D([], [], color=style.ink(), marker="|", markersize=14, markeredgewidth=1.4, ls="", label="this run")]
     for words, marker, _ in VARIED.values():
-        marks.append(Line2D([], [], color=style.ink(), marker=marker, mew=2, markersize=7, linestyle="", label=words))
+        marks.append(Line2D([], [], color=style.ink(), marker=marker, markersize=7, linestyle="", label=words))
     figure.legend(handles=marks, loc="outside lower center", ncols=2, handlelength=1.2, columnspacing=1.4)
     return Drawing(figure, data, f"Trained again. {'; '.join(told)}." if told else "No model was trained again.")
 
