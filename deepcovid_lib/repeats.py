@@ -99,22 +99,23 @@ def over_seeds(pool: Pool, seeds: Sequence[int], *, recipe: RecipeAsked) -> list
     return [scores(pool, test, head(pool, train, recipe=recipe, seed=seed)) for seed in seeds]
 
 
-def over_patients(
-    pool: Pool, seeds: Sequence[int], *, recipe: RecipeAsked, copies: int, seed: int
-) -> list[pd.DataFrame]:
-    """Divide the patients anew once per seed, train on one side and score the other.
+def on_originals(pool: Pool, sides: pd.Series, *, recipe: RecipeAsked, copies: int, seed: int) -> pd.DataFrame:
+    """Train on the films of one side without augmented copies, and score the other side.
 
-    Images that stood in test have no augmented copies, so here every COVID-19 training image is taken `copies` times
-    as it is. The head's seed is that of the run.
+    Images that stood in the run's test have no copies, so every COVID-19 training image is taken `copies` times as it
+    is.
+
+    Parameters
+    ----------
+    pool : Pool
+    sides : Series of str
+        ``train`` or ``test``, under the positions of the images in the pool.
+    recipe, copies, seed
+        Of the run.
     """
-    first = pool.films["copy"] == 0
-    films, found = pool.films[first], []
-    for draw in seeds:
-        sides = redivide(films, draw)
-        train, test = (np.asarray(films.index[sides == side]) for side in ("train", "test"))
-        times = np.where(pool.films["label"].iloc[train] == "covid", copies, 1)
-        found.append(scores(pool, test, head(pool, np.repeat(train, times), recipe=recipe, seed=seed)))
-    return found
+    train, test = (np.asarray(sides.index[sides == side]) for side in ("train", "test"))
+    times = np.where(pool.films["label"].iloc[train] == "covid", copies, 1)
+    return scores(pool, test, head(pool, np.repeat(train, times), recipe=recipe, seed=seed))
 
 
 def measure(frame: pd.DataFrame, *, threshold: float) -> dict[str, float]:
@@ -158,19 +159,25 @@ def repeat(run: Run, model: str, *, repeats: int) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``model, varied`` (``run``: the run itself; ``seed``; ``patients``), ``number``, counted from 1, and what
-        `measure` gives at the run's threshold, which reaches 97.5% sensitivity on its own test images.
+        ``model, varied, number`` (from 1) and what `measure` gives at the run's threshold, which reaches 97.5%
+        sensitivity on its own test images. ``varied`` is ``run``, the run itself; ``seed``; ``copies``, once, the
+        run's own division trained as `on_originals` does; ``patients``, the same with the patients divided anew.
     """
     own = stages.scores(run, model)
     threshold = metrics.operating_points(own["label"] == "covid", own["score"], sensitivities=[tables.TARGET])
     threshold = float(threshold["threshold"].iloc[0])
     pool = pools.gather(run, model)
+    films = pool.films[pool.films["copy"] == 0]
     recipe, seed = run.edition.recipe, run.edition.seed
     others = [seed + number for number in range(1, repeats + 1)]
+    divisions = [films["split"], *(redivide(films, other) for other in others)]
+    asked = {"recipe": recipe, "copies": run.edition.copies, "seed": seed}
+    same, *divided = (on_originals(pool, sides, **asked) for sides in divisions)
     found = {
         "run": [own],
         "seed": over_seeds(pool, others, recipe=recipe),
-        "patients": over_patients(pool, others, recipe=recipe, copies=run.edition.copies, seed=seed),
+        "copies": [same],
+        "patients": divided,
     }
     rows = [
         {"model": model, "varied": varied, "number": number, **measure(frame, threshold=threshold)}

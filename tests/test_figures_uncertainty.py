@@ -31,7 +31,7 @@ def repeated(count):
     rows = [
         (model, varied, number, *rng.uniform(0.7, 0.9, 2))
         for model in MODELS[:count]
-        for varied, times in (("run", 1), ("seed", 3), ("patients", 3))
+        for varied, times in (("run", 1), ("seed", 3), ("copies", 1), ("patients", 3))
         for number in range(1, times + 1)
     ]
     return pd.DataFrame(rows, columns=["model", "varied", "number", "auc", "specificity"])
@@ -113,7 +113,7 @@ def test_repeats_show_every_head():
     drawing = figures.repeats(repeated(2))
     drawn = [value for line in drawing.figure.axes[0].lines for value in line.get_xdata()]
     assert set(drawing.data["auc"]) == set(drawn)
-    assert len(drawing.data) == 14
+    assert len(drawing.data) == 16
 
 
 def test_promises_show_what_was_kept():

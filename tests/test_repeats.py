@@ -72,7 +72,7 @@ def test_the_shell_command_leaves_the_repeats(run):
     before = {path: sha256(path) for path in run.fit("resnet18").iterdir()}
     assert repeats.main([run.name, "resnet18", "--repeats", "2"]) == 0
     found = pd.read_csv(run.folder / "repeats" / "resnet18.csv")
-    assert found["varied"].tolist() == ["run", "seed", "seed", "patients", "patients"]
+    assert found["varied"].tolist() == ["run", "seed", "seed", "copies", "patients", "patients"]
     table = tables.reliability(stages.all_scores(run), comparable=False).set_index("quantity")
     assert found.loc[0, "specificity"] == pytest.approx(table.loc["specificity", "value"])
     assert found.loc[0, "kept_sensitivity"] == pytest.approx(table.loc["sensitivity", "value"])
@@ -102,10 +102,12 @@ def test_no_patient_is_scored_by_a_head_that_knew_it(monkeypatch):
     made, used = pool(), []
     train = repeats.head
     monkeypatch.setattr(repeats, "head", lambda pool, rows, **rest: used.append(rows) or train(pool, rows, **rest))
-    found = repeats.over_patients(made, [1, 2], recipe=RECIPE, copies=3, seed=0)
-    for rows, frame in zip(used, found, strict=True):
-        known = made.films.iloc[rows]
+    films = made.films[made.films["copy"] == 0]
+    for sides in (films["split"], repeats.redivide(films, 1)):
+        frame = repeats.on_originals(made, sides, recipe=RECIPE, copies=3, seed=0)
+        known = made.films.iloc[used[-1]]
         assert not set(known["patient_id"]) & set(frame["patient_id"])
+        assert set(known["image_id"]) | set(frame["image_id"]) == set(films["image_id"])
         assert set(known["copy"]) == {0}
         times = known.groupby(["label", "image_id"]).size()
         assert set(times["covid"]) == {3}

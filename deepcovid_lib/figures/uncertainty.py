@@ -12,7 +12,11 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from deepcovid_lib import style
 from deepcovid_lib.style import Drawing
 
-VARIED = {"seed": ("other seeds", "o", -0.17), "patients": ("other patients in training", "^", 0.17)}
+VARIED = {
+    "seed": ("other seeds", "o", -0.24),
+    "copies": ("no augmentation", "X", 0.0),
+    "patients": ("no augmentation, other patients", "^", 0.24),
+}
 SPREAD = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -66,7 +70,7 @@ def repeats(repeated: pd.DataFrame) -> Drawing:
     marks = [Line2D([], [], color=style.ink(), marker="|", markersize=14, markeredgewidth=1.4, ls="", label="this run")]
     for words, marker, _ in VARIED.values():
         marks.append(Line2D([], [], color=style.ink(), marker=marker, markersize=7, linestyle="", label=words))
-    figure.legend(handles=marks, loc="outside lower center", ncols=3, handlelength=1.2, columnspacing=1.4)
+    figure.legend(handles=marks, loc="outside lower center", ncols=2, handlelength=1.2, columnspacing=1.4)
     return Drawing(figure, data, f"Trained again. {'; '.join(told)}." if told else "No model was trained again.")
 
 
@@ -184,7 +188,7 @@ def _panels(models: list[str], titles: dict[str, str]) -> tuple[Figure, dict[str
         axes.set_title(titles[name])
         axes.grid(axis="x")
         axes.set_axisbelow(True)
-        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axes.tick_params(axis="y", length=0, colors=style.ink())
         if not models:
             axes.text(0.5, 0.5, "nothing to show", transform=axes.transAxes, ha="center")
