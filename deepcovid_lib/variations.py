@@ -154,7 +154,8 @@ def comparison(y_true: ArrayLike, reference: ArrayLike, score: ArrayLike, patien
     """
     found = auc_difference(y_true, score, reference, groups=patients)
     positive = np.asarray(y_true, dtype=bool)
-    areas = [float(_wins(positive, np.asarray(each, float)).mean()) for each in (reference, score)]
+    wins = [_wins(positive, np.asarray(each, float)) for each in (reference, score)]
+    areas = [float(each.mean()) if each.size else math.nan for each in wins]
     row = {"reference_auc": areas[0], "auc": areas[1], **found._asdict()}
     return {key: round(value, 4) for key, value in row.items()} | {"verdict": verdict(found)}
 
