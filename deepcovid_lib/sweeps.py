@@ -107,7 +107,7 @@ def whole(run: Run, train: pd.DataFrame, test: pd.DataFrame, extent: Extent) -> 
 SWEEPS = {
     "crop": Sweep("fit", "whole film squashed", "centre crop", crop),
     "densenet161": Sweep("network", "DenseNet-121", "DenseNet-161", deeper),
-    "drift": Sweep("batch normalisation", "frozen", "drifting, as in the script", drift),
+    "drift": Sweep("batch normalisation", "frozen", "drifting batch normalisation", drift),
     "whole": Sweep("trained layers", "last layer", "whole network", whole),
 }
 
