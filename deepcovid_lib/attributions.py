@@ -178,8 +178,8 @@ def likeness(maps: np.ndarray, others: Mapping[str, np.ndarray], films: pd.DataF
     -------
     DataFrame
         ``redrawn, films``; the mean ``correlation`` (Spearman, over the places of a film, -1 to 1) with its 95%
-        interval ``low, high``; and a ``verdict``: ``some likeness`` where the interval lies above 0, ``opposed`` where
-        below, ``no likeness seen`` where it holds 0, or ``cannot be decided``. Numbers are rounded to four digits.
+        interval ``low, high``; and a ``verdict``: ``some likeness`` where the interval lies above 0, ``no
+        likeness`` where it does not, or ``cannot be decided``. Numbers are rounded to four digits.
 
     Examples
     --------
@@ -192,7 +192,7 @@ def likeness(maps: np.ndarray, others: Mapping[str, np.ndarray], films: pd.DataF
     for name, drawn in others.items():
         each = pd.Series([_correlation(one, other) for one, other in zip(maps, drawn, strict=True)], dtype=float)
         mean, low, high = interval(each, films["patient_id"], seed=seed)
-        verdict = _verdict(low, high, above="some likeness", below="opposed", neither="no likeness seen")
+        verdict = _verdict(low, high, above="some likeness", below="no likeness", neither="no likeness")
         rows.append(
             {"redrawn": name, "films": int(each.notna().sum()), "correlation": mean, "low": low, "high": high}
             | {"verdict": verdict}

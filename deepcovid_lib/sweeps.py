@@ -35,24 +35,22 @@ class Extent(NamedTuple):
         Side of the films in pixels.
     epochs : int
         Of the plain loops, which pass every film in every epoch; heads on cached features keep the run's recipe.
-    learning_rate : float
-        Of the plain loops.
+    learning_rates : dict of str to float
+        Of the plain loops, by sweep; reference and variation share it. A head alone bears more than a whole network.
     """
 
     train: float
     test: float
     size: int
     epochs: int
-    learning_rate: float
+    learning_rates: dict[str, float]
 
 
-SMALL = Extent(train=1 / 3, test=1 / 5, size=112, epochs=5, learning_rate=1e-3)
+SMALL = Extent(train=1 / 3, test=1 / 5, size=112, epochs=5, learning_rates={"drift": 1e-3, "whole": 1e-4})
 """What fits a processor: minutes."""
 
-FULL = Extent(train=1.0, test=1.0, size=224, epochs=100, learning_rate=1e-4)
+FULL = Extent(train=1.0, test=1.0, size=224, epochs=100, learning_rates={"drift": 1e-4, "whole": 1e-4})
 """Every film at the paper's size by the paper's recipe: for a GPU."""
-
-LOOPED = ("drift", "whole")
 
 
 class Sweep(NamedTuple):
@@ -109,7 +107,7 @@ def whole(run: Run, train: pd.DataFrame, test: pd.DataFrame, extent: Extent) -> 
 SWEEPS = {
     "crop": Sweep("fit", "whole film squashed", "centre crop", crop),
     "densenet161": Sweep("network", "DenseNet-121", "DenseNet-161", deeper),
-    "drift": Sweep("batch normalisation", "frozen", "drifting, as in the script", drift),
+    "drift": Sweep("batch normalisation", "frozen", "drifting batch normalisation", drift),
     "whole": Sweep("trained layers", "last layer", "whole network", whole),
 }
 
@@ -136,7 +134,7 @@ def compared(run: Run, name: str, extent: Extent = SMALL) -> pd.DataFrame:
     train, test = (wanted[wanted["split"] == split].reset_index(drop=True) for split in ("train", "test"))
     reference, score = sweep.scores(run, train, test, extent)
     patients = films.set_index("image_id").loc[test["image_id"], "patient_id"]
-    recipe = _looped_recipe(run, extent) if name in LOOPED else variations.reference(run).recipe
+    recipe = _recipe(run, extent, name)
     row = {"name": name, "factor": sweep.factor, "reference": sweep.reference, "variation": sweep.variation}
     row |= {"films_train": train["image_id"].nunique(), "rows_train": len(train), "films_test": len(test)}
     row |= {"size": extent.size, "epochs": recipe.epochs, "learning_rate": recipe.learning_rate}
@@ -199,10 +197,12 @@ def _path(run: Run, name: str) -> Path:
     return run.folder / "sweeps" / f"{name}.csv"
 
 
-def _looped_recipe(run: Run, extent: Extent) -> Recipe:
-    """The run's recipe, as long and as fast as the extent says."""
+def _recipe(run: Run, extent: Extent, name: str) -> Recipe:
+    """The run's recipe; for a plain loop, as long and as fast as the extent says."""
     own = variations.reference(run).recipe
-    return dataclasses.replace(own, epochs=extent.epochs, learning_rate=extent.learning_rate)
+    if name not in extent.learning_rates:
+        return own
+    return dataclasses.replace(own, epochs=extent.epochs, learning_rate=extent.learning_rates[name])
 
 
 def _cached(
@@ -224,7 +224,7 @@ def _looped(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores of the frozen way on cached features, and of a regime that passes every film in every epoch."""
     model, preset = run.edition.models[0], Preset(size=extent.size, fit=run.edition.preset.fit)
-    recipe = _looped_recipe(run, extent)
+    recipe = _recipe(run, extent, regime)
     reference = _cached(run, train, test, model, preset, recipe)
     score = training.scores(
         backbones.load(model, weights=run.edition.weights, seed=run.edition.seed),

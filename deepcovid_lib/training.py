@@ -89,7 +89,9 @@ def scores(
     head.to(device())
     scale = None
     if features == "standardised":
-        scale = Scale(*(part.to(device()) for part in scaling.measure(_features(module, train, recipe.batch_size))))
+        mixed = train[np.random.default_rng(seed).permutation(len(train))]
+        measured = scaling.measure(_features(module, mixed, recipe.batch_size))
+        scale = Scale(*(part.to(device()) for part in measured))
     module.requires_grad_(regime == "whole")
     trained = [*head.parameters(), *(module.parameters() if regime == "whole" else [])]
     optimiser, schedule = recipe.optimiser(trained)

@@ -20,7 +20,7 @@ COPIES = (4, 1)
 DECAYS = (1e-4, 1e-2)
 FEWEST_PATIENTS = 5  # of a class; of fewer, resampling says nothing
 SAME = 1e-6
-OPTIMIZERS = {"adam": "Adam", "sgd": "SGD with momentum, step schedule"}
+OPTIMIZERS = {"adam": "Adam", "sgd": "SGD with a step schedule"}
 
 
 class Variation(NamedTuple):
@@ -64,7 +64,7 @@ def variations(run: Run) -> list[Variation]:
     >>> from deepcovid_lib import runs
     >>> for one in variations(runs.resolve("phantom")):
     ...     print(one.factor, "|", one.label)
-    optimizer | SGD with momentum, step schedule
+    optimizer | SGD with a step schedule
     copies | no augmented copies
     weight decay | weight decay 0.0001
     weight decay | weight decay 0.01
@@ -154,7 +154,8 @@ def comparison(y_true: ArrayLike, reference: ArrayLike, score: ArrayLike, patien
     """
     found = auc_difference(y_true, score, reference, groups=patients)
     positive = np.asarray(y_true, dtype=bool)
-    areas = [float(_wins(positive, np.asarray(each, float)).mean()) for each in (reference, score)]
+    wins = [_wins(positive, np.asarray(each, float)) for each in (reference, score)]
+    areas = [float(each.mean()) if each.size else math.nan for each in wins]
     row = {"reference_auc": areas[0], "auc": areas[1], **found._asdict()}
     return {key: round(value, 4) for key, value in row.items()} | {"verdict": verdict(found)}
 

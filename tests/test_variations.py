@@ -56,7 +56,7 @@ def test_every_variation_changes_one_thing():
 def test_variations_start_from_the_runs_own_recipe(settings, labels):
     found = {way.label for way in variations.variations(runs.resolve("phantom", settings=settings))}
     common = {
-        "SGD with momentum, step schedule",
+        "SGD with a step schedule",
         "weight decay 0.0001",
         "weight decay 0.01",
         "another seed of the head",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -49,7 +51,7 @@ def recipes(own: pd.DataFrame, recorded: pd.DataFrame) -> Drawing:
         axes.plot([row.low, row.high], [place] * 2, color=colour, linewidth=2)
         face = colour if row.origin == "this run" else "none"
         axes.plot(row.difference, place, "o", color=colour, markerfacecolor=face, markeredgewidth=1.6, markersize=7)
-    axes.set_yticks(range(len(data)), [_label(row) for row in data.itertuples()])
+    axes.set_yticks(range(len(data)), [textwrap.fill(name, 24) for name in data["variation"]])
     axes.tick_params(axis="y", length=0, colors=style.ink())
     axes.set(ylim=(max(1, len(data)) - 0.5, -0.5), xlabel="AUC less the reference's")
     axes.xaxis.set(major_locator=MaxNLocator(5, steps=[1, 2, 5, 10]), major_formatter=FuncFormatter(_tick))
@@ -66,11 +68,6 @@ def recipes(own: pd.DataFrame, recorded: pd.DataFrame) -> Drawing:
     if len(marks) > 1:
         figure.legend(handles=marks, loc="outside lower center", ncols=2)
     return Drawing(figure, data, _told(data))
-
-
-def _label(row) -> str:
-    words = row.variation if row.factor in row.variation or row.factor in ("copies", "seed") else ""
-    return words or f"{row.factor}: {row.variation}"
 
 
 def _told(data: pd.DataFrame) -> str:
