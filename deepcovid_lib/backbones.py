@@ -208,7 +208,18 @@ def at_hand(name: str, *, cache: str | Path | None = None) -> bool:
     >>> at_hand("resnet18", cache="no-such-folder")
     False
     """
-    return _weights_path(get(name), cache).is_file()
+    return weights_path(name, cache=cache).is_file()
+
+
+def weights_path(name: str, *, cache: str | Path | None = None) -> Path:
+    """Return where `load` looks for a backbone's ImageNet weights.
+
+    Examples
+    --------
+    >>> weights_path("resnet18", cache="weights").as_posix()
+    'weights/resnet18-f37072fd.pth'
+    """
+    return _weights_path(get(name), cache)
 
 
 def summary(name: str) -> pd.DataFrame:

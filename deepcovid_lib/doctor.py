@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from deepcovid_lib import editions, runs
-from deepcovid_lib.problems import Problem
+from deepcovid_lib.files import read_json, write_json
 from deepcovid_lib.runs import Run
 
 LEAST, ENOUGH = 2.0, 4.0  # GB of memory or disk: below the first nothing goes, up to the second not every edition
@@ -46,6 +49,7 @@ def verdict() -> str:
     str
         Starts with ``Ready:``, ``Ready, but`` (with what may run short) or ``Not ready:`` (with the remedy), and names
         the device, the free memory and disk, the ImageNet weights at hand and the versions. Nothing is raised.
+        What takes torch to find out is kept in ``cache/machine.json`` until machine, environment or versions change.
 
     Examples
     --------
@@ -53,8 +57,7 @@ def verdict() -> str:
     True
     """
     try:
-        import torch
-        import torchvision
+        met = _met()
     except Exception as fault:  # a broken installation fails in many ways
         reason = " ".join(f"{type(fault).__name__}: {fault}".split())
         return f"Not ready: torch or torchvision cannot be loaded, {reason} (install both anew, in versions that match)"
@@ -71,9 +74,10 @@ def verdict() -> str:
     folder = _existing(runs.root())
     if not os.access(folder, os.W_OK):
         short.append("this folder cannot be written to (start the notebook in one of yours)")
+    versions = ", ".join(f"{package} {met['versions'][package]}" for package in ("torch", "torchvision"))
     found = (
-        f"{_graphics()}; {_amount(memory)} of memory and {_amount(disk)} of disk free; {_weights()}; "
-        f"Python {platform.python_version()}, torch {torch.__version__}, torchvision {torchvision.__version__}"
+        f"{met['graphics']}; {_amount(memory)} of memory and {_amount(disk)} of disk free; {_weights(met['weights'])}; "
+        f"Python {platform.python_version()}, {versions}"
     )
     if short:
         return f"Not ready: {' and '.join(short)}. Found {found}"
@@ -122,13 +126,30 @@ def _graphics() -> str:
     return f"no GPU, {runs.cores()} processor cores"
 
 
-def _weights() -> str:
+def _met() -> dict[str, Any]:
+    """What torch told when it was loaded here: the graphics device, and where it looks for weights."""
+    note = runs.root() / "cache" / "machine.json"
+    surroundings = {name: os.environ.get(name, "") for name in ("CUDA_VISIBLE_DEVICES", "TORCH_HOME", "XDG_CACHE_HOME")}
+    place = {"machine": platform.node(), "environment": sys.prefix, "home": str(Path.home()), **surroundings}
+    known = {"place": place, "driver": Path("/dev/nvidiactl").exists(), "versions": runs.versions()}
+    with suppress(OSError, ValueError, TypeError):
+        before = read_json(note)
+        if {key: before.get(key) for key in known} == known:
+            return before
+    import torchvision  # noqa: F401, that it can be loaded is the question
+
     from deepcovid_lib import backbones
 
-    try:
-        found = [model for model in editions.resolve("phantom").models if backbones.at_hand(model)]
-    except (Problem, OSError):
-        return "ImageNet weights not known"
+    models = editions.resolve("phantom").models
+    weights = {model: str(backbones.weights_path(model)) for model in models}
+    met = {**known, "graphics": _graphics(), "weights": weights}
+    with suppress(OSError):
+        write_json(met, note)
+    return met
+
+
+def _weights(places: dict[str, str]) -> str:
+    found = [model for model, path in places.items() if Path(path).is_file()]
     return f"ImageNet weights of {', '.join(found)}" if found else "no ImageNet weights yet (phantoms need none)"
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import matplotlib
-import pandas as pd
-import seaborn
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 
 from deepcovid_lib.problems import Misuse
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 WIDTH = 6.4
 """Width of every figure in inches; 12 pt type then stays readable on a page 360 pixels wide."""
@@ -97,6 +97,8 @@ def theme(mode: str) -> Iterator[None]:
     """
     if mode not in INKS:
         raise Misuse(f"no theme {mode!r}", remedy=f"use one of {', '.join(INKS)}")
+    import seaborn  # it is slow to import, and who only needs a name or a colour needs none of it
+
     inks = INKS[mode]
     own = {
         "figure.facecolor": "none",
@@ -211,6 +213,8 @@ def luminance(colour: str) -> float:
     >>> round(luminance("white"), 6)
     1.0
     """
+    from matplotlib.colors import to_rgb
+
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 

@@ -148,7 +148,7 @@ def lacking(folder, target, parameters):
     wrong = [f"{path.relative_to(folder)} is not there" for path in wanted if not path.is_file()]
     wrong += [] if slugs else ["it published nothing"]
     if parameters.get("speed") == "replay":
-        made = [*folder.rglob("*.safetensors"), *folder.rglob("manifest.csv"), *folder.glob("cache")]
+        made = [*folder.rglob("*.safetensors"), *folder.rglob("manifest.csv"), *folder.glob("cache/*/")]
         wrong += [f"a replay made {path.relative_to(folder)}" for path in made]
     return wrong
 

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 import torch
 
-from deepcovid_lib import doctor
+from deepcovid_lib import backbones, doctor
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 BLOCKED = """
@@ -32,6 +32,12 @@ sys.meta_path.insert(0, Blocker())
 sys.modules.pop("deepcovid_lib", None)
 exec(Path(sys.argv[1]).read_text())
 """
+
+
+@pytest.fixture(autouse=True)
+def empty(tmp_path, monkeypatch):
+    """An empty folder as the project's root: nothing is known of the machine."""
+    monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path / "project"))
 
 
 def setup_of(path):
@@ -103,11 +109,29 @@ def test_the_verdict_names_the_gpu_or_its_lack(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
     assert "GPU Tesla T4;" in doctor.verdict()
+    (doctor.runs.root() / "cache" / "machine.json").unlink()
 
     def broken():
         raise RuntimeError("driver too old")
 
     monkeypatch.setattr(torch.cuda, "is_available", broken)
+    assert "no GPU," in doctor.verdict()
+
+
+def test_what_torch_told_is_asked_once_and_anew_in_other_surroundings(monkeypatch, tmp_path):
+    weights = tmp_path / "resnet18.pth"
+    monkeypatch.setattr(backbones, "weights_path", lambda model: weights)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
+    assert "GPU Tesla T4; " in doctor.verdict()
+    assert "no ImageNet weights" in doctor.verdict()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    weights.touch()
+    assert "GPU Tesla T4; " in doctor.verdict()
+    assert "ImageNet weights of resnet18" in doctor.verdict()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "none")
+    assert "no GPU," in doctor.verdict()
+    (doctor.runs.root() / "cache" / "machine.json").write_text("[")
     assert "no GPU," in doctor.verdict()
 
 
