@@ -150,8 +150,9 @@ def recorded(name: str) -> pd.DataFrame:
     >>> recorded("no-such-run").empty
     True
     """
-    path = records.folder() / f"recipes-{name}" / "sweeps.csv"
-    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["factor", "variation"])
+    if not (records.folder() / f"recipes-{name}").is_dir():
+        return pd.DataFrame(columns=["factor", "variation"])
+    return records.table(f"recipes-{name}", "sweeps")
 
 
 def record(run: Run) -> Path:
@@ -167,6 +168,7 @@ def record(run: Run) -> Path:
     folder = records.folder() / f"recipes-{run.name}"
     write_csv(pd.concat(parts, ignore_index=True), folder / "sweeps.csv")
     write_json({stage: fact for stage, fact in facts.items() if stage.startswith("sweep-")}, folder / "facts.json")
+    records.seal(folder.name)
     return folder
 
 
