@@ -30,7 +30,7 @@ RENDERED = {"covid": 40, "normal": 120, "each_other": 0}
 VERSION = 1  # of what a kept pool holds
 
 
-class Pool(NamedTuple):
+class Stock(NamedTuple):
     """One film of each of many synthetic patients, as the two rungs see it at every strength of the mark.
 
     Attributes
@@ -45,7 +45,7 @@ class Pool(NamedTuple):
     seen: dict[str, np.ndarray]
 
 
-def pool(run: Run) -> Pool:
+def pool(run: Run) -> Stock:
     """Return the pool of a run: its own synthetic films where no mark is on them, else some made for this.
 
     Every film is read once, marked at each strength, and kept as numbers in the cache.
@@ -63,7 +63,7 @@ def pool(run: Run) -> Pool:
         return {name: np.stack(values) for name, values in seen.items()}
 
     kept = thumbnails.kept(run.cache / "controls", named, make)
-    return Pool((films["label"] == "covid").to_numpy(), {name: kept[name] for name in RUNGS})
+    return Stock((films["label"] == "covid").to_numpy(), {name: kept[name] for name in RUNGS})
 
 
 def reaching(run: Run) -> tuple[int, int]:
@@ -78,7 +78,7 @@ def reaching(run: Run) -> tuple[int, int]:
     return reached, len(paths)
 
 
-def power(drawn: Pool, *, seed: int) -> pd.DataFrame:
+def power(drawn: Stock, *, seed: int) -> pd.DataFrame:
     """Count in how many data sets each rung speaks, by sign and strength of the mark.
 
     A rung speaks where the lower end of the 95% interval of its area under the curve lies above 0.5, as in the ladder,
@@ -87,7 +87,7 @@ def power(drawn: Pool, *, seed: int) -> pd.DataFrame:
 
     Parameters
     ----------
-    drawn : Pool
+    drawn : Stock
     seed : int
 
     Returns
@@ -131,14 +131,14 @@ def power(drawn: Pool, *, seed: int) -> pd.DataFrame:
     return frame.sort_values("rung", key=lambda names: names.map(RUNGS.index), kind="stable", ignore_index=True)
 
 
-def size(drawn: Pool, sign: str) -> int:
+def size(drawn: Stock, sign: str) -> int:
     """Return how many films called COVID-19 a data set has; the others are twice as many.
 
     Data sets of at most four fifths of the COVID-19 films, so that they differ.
 
     Examples
     --------
-    >>> size(Pool(np.arange(100) < 20, {}), "a sign"), size(Pool(np.arange(100) < 20, {}), "no sign")
+    >>> size(Stock(np.arange(100) < 20, {}), "a sign"), size(Stock(np.arange(100) < 20, {}), "no sign")
     (16, 16)
     """
     ill, healthy = int(drawn.ill.sum()), int((~drawn.ill).sum())
@@ -216,7 +216,7 @@ def _marked(film: np.ndarray, film_seed: int) -> np.ndarray:
     return np.stack(versions)
 
 
-def _verdicts(drawn: Pool, sign: str, strength: float, seeds: Sequence[int], positives: int) -> pd.DataFrame:
+def _verdicts(drawn: Stock, sign: str, strength: float, seeds: Sequence[int], positives: int) -> pd.DataFrame:
     level = STRENGTHS.index(strength)
     rows = []
     for seed in seeds:

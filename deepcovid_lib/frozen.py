@@ -12,7 +12,7 @@ from deepcovid_lib import backbones, features, stages
 from deepcovid_lib.runs import Run
 
 
-class Side(NamedTuple):
+class Part(NamedTuple):
     """The features of one split: ``rows`` of `features.requests`, and ``features`` in their order."""
 
     rows: pd.DataFrame
@@ -24,12 +24,12 @@ class Side(NamedTuple):
         return (self.rows["label"] == "covid").to_numpy()
 
 
-def sides(run: Run, model: str) -> tuple[Side, Side]:
+def sides(run: Run, model: str) -> tuple[Part, Part]:
     """Return the training and the test side of a run, as `stages.fit` takes them; what the cache lacks is computed.
 
     Returns
     -------
-    train, test : Side
+    train, test : Part
         Raw features: not standardised. The training side holds the augmented copies.
     """
     loaded = backbones.load(model, weights=run.edition.weights, seed=run.edition.seed)
@@ -37,6 +37,6 @@ def sides(run: Run, model: str) -> tuple[Side, Side]:
     features.extract(wanted, loaded, preset=stages.preset(run), cache=run.cache)
     parts = (wanted[wanted["split"] == split].reset_index(drop=True) for split in ("train", "test"))
     train, test = (
-        Side(rows, features.gather(rows, loaded, preset=stages.preset(run), cache=run.cache)) for rows in parts
+        Part(rows, features.gather(rows, loaded, preset=stages.preset(run), cache=run.cache)) for rows in parts
     )
     return train, test

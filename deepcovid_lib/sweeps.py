@@ -18,7 +18,7 @@ import pandas as pd
 from deepcovid_lib import backbones, features, records, runs, stages, training, variations
 from deepcovid_lib.files import write_csv, write_json
 from deepcovid_lib.finetune import Recipe
-from deepcovid_lib.frozen import Side
+from deepcovid_lib.frozen import Part
 from deepcovid_lib.images import Preset
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
@@ -215,7 +215,7 @@ def _cached(
     sides = []
     for rows in (train, test):
         features.extract(rows, loaded, preset=preset, cache=run.cache)
-        sides.append(Side(rows, features.gather(rows, loaded, preset=preset, cache=run.cache)))
+        sides.append(Part(rows, features.gather(rows, loaded, preset=preset, cache=run.cache)))
     way = variations.reference(run)
     way = way._replace(recipe=recipe or way.recipe)
     return variations.scores(*sides, way, model=model, features=run.edition.recipe.features)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from deepcovid_lib import finetune, frozen, scaling, stages
 from deepcovid_lib.finetune import Recipe
-from deepcovid_lib.frozen import Side
+from deepcovid_lib.frozen import Part
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.runs import Run
 
@@ -86,12 +86,12 @@ def variations(run: Run) -> list[Variation]:
     return [*found, own._replace(factor="seed", label="another seed of the head", seed=own.seed + 1)]
 
 
-def scores(train: Side, test: Side, variation: Variation, *, model: str, features: str) -> np.ndarray:
+def scores(train: Part, test: Part, variation: Variation, *, model: str, features: str) -> np.ndarray:
     """Train a head the variation's way and score the test films, as `stages.fit` does.
 
     Parameters
     ----------
-    train, test : Side
+    train, test : Part
         Raw features. Copies numbered ``variation.copies`` or higher are left out.
     variation : Variation
     model : str

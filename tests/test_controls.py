@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import binomtest
 
 from deepcovid_lib import controls, ladders
-from deepcovid_lib.controls import Pool
+from deepcovid_lib.controls import Stock
 
 
 def pool(ill=30, healthy=130, mark=3.0, sign=3.0, seed=0):
@@ -17,7 +17,7 @@ def pool(ill=30, healthy=130, mark=3.0, sign=3.0, seed=0):
     for name, moved in zip(controls.RUNGS, (0.0, sign), strict=True):
         base = rng.normal(size=(len(sick), 1, 4)) + moved * sick[:, None, None]
         seen[name] = base + mark * np.array(controls.STRENGTHS)[None, :, None]
-    return Pool(sick, seen)
+    return Stock(sick, seen)
 
 
 def cell(table, rung, sign, strength):

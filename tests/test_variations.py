@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from deepcovid_lib import finetune, frozen, metrics, runs, stages, variations
-from deepcovid_lib.frozen import Side
+from deepcovid_lib.frozen import Part
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.variations import auc_difference
 
@@ -24,7 +24,7 @@ def side(seed, films, copies=1):
     rows["label"] = np.where(np.arange(films) // copies % 3 == 0, "covid", "non_covid")
     numbers = rng.normal(3, 2, (films, 512))
     numbers[rows["label"] == "covid", :10] += 2
-    return Side(rows, torch.from_numpy(numbers).float())
+    return Part(rows, torch.from_numpy(numbers).float())
 
 
 TRAIN, TEST = side(1, 60, copies=2), side(2, 45)
@@ -82,8 +82,8 @@ def test_left_out_copies_bear_on_nothing():
     other = TRAIN.features.clone()
     other[1::2] = 99.0
     first = variations.scores(TRAIN, TEST, own, **OPTIONS)
-    assert np.array_equal(first, variations.scores(Side(TRAIN.rows, other), TEST, own, **OPTIONS))
-    both = variations.scores(Side(TRAIN.rows, other), TEST, own._replace(copies=2), **OPTIONS)
+    assert np.array_equal(first, variations.scores(Part(TRAIN.rows, other), TEST, own, **OPTIONS))
+    both = variations.scores(Part(TRAIN.rows, other), TEST, own._replace(copies=2), **OPTIONS)
     assert not np.allclose(first, both)
 
 
