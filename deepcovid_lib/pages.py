@@ -22,6 +22,7 @@ from deepcovid_lib import artefacts, citations, paper, papermap, provenance
 from deepcovid_lib.files import read_json
 
 FORMATS = {"figure": ("svg", "png", "pdf", "csv"), "table": ("csv",)}
+WORDY = 28  # characters, from which a column's cells are wrapped
 SORTABLE = ("tab-paper-versus-run",)
 
 
@@ -137,17 +138,23 @@ def _figure(known: dict, base: str) -> nodes.figure:
 def _table(known: dict) -> nodes.table:
     group = nodes.tgroup(cols=len(known["headings"]))
     group += [nodes.colspec(colwidth=1) for _ in known["headings"]]
-    numbers = [all(map(_kind, column)) for column in zip(*known["cells"], strict=True)]
-    head = nodes.thead("", _row(known["headings"]))
+    columns = list(zip(*known["cells"], strict=True))
+    numbers = [all(map(_kind, column)) for column in columns]
+    wordy = {place for place, column in enumerate(columns) if max(map(len, column)) > WORDY}
+    head = nodes.thead("", _row(known["headings"], frozenset()))
     for entry, number in zip(head[0], numbers, strict=False):
         entry["classes"] = ["number"] if number else []
-    body = nodes.tbody("", *(_row(row) for row in known["cells"]))
+    body = nodes.tbody("", *(_row(row, wordy) for row in known["cells"]))
     group += [head, body]
     return nodes.table("", nodes.title(text=_caption(known)), group, classes=["colwidths-auto"])
 
 
-def _row(cells: list[str]) -> nodes.row:
-    return nodes.row("", *(nodes.entry("", nodes.paragraph(text=cell), classes=_kind(cell)) for cell in cells))
+def _row(cells: list[str], wordy: frozenset[int] | set[int]) -> nodes.row:
+    entries = (
+        nodes.entry("", nodes.paragraph(text=cell), classes=["words"] if place in wordy else _kind(cell))
+        for place, cell in enumerate(cells)
+    )
+    return nodes.row("", *entries)
 
 
 def _kind(cell: str) -> list[str]:

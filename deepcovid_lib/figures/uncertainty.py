@@ -112,6 +112,10 @@ def promises(table: pd.DataFrame) -> Drawing:
         hollow = {"markerfacecolor": "none", "markeredgewidth": 1.8, "markersize": 11}
         axes.plot(row.promised, place, "o", color=colour, **hollow)
     for axes in panels.values():
+        low, high = axes.get_xlim()
+        margin = 0.08 * (high - low)
+        axes.set_xlim(max(low - margin, -margin), min(high + margin, 1 + margin))
+        axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= 1 and low - margin <= tick])
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ink = style.ink()
     marks = [
