@@ -3,8 +3,8 @@
 For each interpreter the wheel, its dependencies and a kernel are installed in an empty environment, in the versions of
 the lock; so is the sdist, in another one, where the command starts. Each notebook then starts with an empty home and no
 checkout in sight, in a folder that holds nothing, or nothing but the films and features that those before it drew and
-computed there, on the tiny edition; those that can start from recorded scores do so too, on the phantoms, in an empty
-folder. It proves that a notebook needs nothing but the wheel, that it leaves its artefacts in the folder it was started
+computed there, on the tiny edition; on the first interpreter those that can start from recorded scores do so too, on the
+phantoms, in an empty folder. It proves that a notebook needs nothing but the wheel, that it leaves its artefacts in the folder it was started
 in, that no Python code of its kernel opens a file elsewhere for writing, and that a replay makes no image, feature or
 head. Papermill and the kernel's client run in the environment that this file is started in.
 """
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
 
 import nbformat
@@ -27,6 +28,7 @@ import papermill
 ROOT = Path(__file__).resolve().parent.parent
 UV = Path(sys.executable).with_name("uv")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SPEEDS = (("retrain", "tiny"), ("replay", "phantom"))  # the replays on the first interpreter alone
 KINDS = {"fig": ("figures", ("svg", "png", "pdf", "csv", "json")), "tab": ("tables", ("csv", "json"))}
 EXECUTE = """
 import json, sys
@@ -168,14 +170,14 @@ def strays(folder, place, writes):
     return wrong[:3] + [f"it left {name} in the temporary folder" for name in left]
 
 
-def proof(python, wheel, sdist, place):
-    """Run everything on one interpreter; return its version and the rows (notebook, speed, seconds, fault)."""
+def proof(python, wheel, sdist, place, speeds):
+    """Run every notebook at these speeds on one interpreter; return its version and the rows (notebook, speed, seconds, fault)."""
     began = time.monotonic()
     version = prepared(python, wheel, place)
     told = installed_from_source(python, sdist, place)
     assert f"-{told}-" in wheel.name, f"the sdist's command calls itself {told}"
     rows = [("(installation)", "", time.monotonic() - began, "")]
-    for speed, edition in (("retrain", "tiny"), ("replay", "phantom")):
+    for speed, edition in speeds:
         for notebook in NOTEBOOKS:
             known = papermill.inspect_notebook(str(notebook))
             if speed == "replay" and "speed" not in known:
@@ -204,11 +206,12 @@ def main():
         for place in places:
             place.mkdir()
         with ThreadPoolExecutor(len(asked)) as pool:
-            told = dict(pool.map(proof, asked, [wheel] * len(asked), [sdist] * len(asked), places))
+            speeds = [SPEEDS, *[SPEEDS[:1]] * (len(asked) - 1)]
+            told = dict(pool.map(proof, asked, [wheel] * len(asked), [sdist] * len(asked), places, speeds))
     print(f"{'notebook':20}{'speed':10}" + "".join(f"{version:>10}" for version in told))
-    for cells in zip(*told.values(), strict=True):
-        times = ("FAILED" if fault else f"{seconds:.0f} s" for _, _, seconds, fault in cells)
-        print(f"{cells[0][0]:20}{cells[0][1]:10}" + "".join(f"{cell:>10}" for cell in times))
+    for cells in zip_longest(*told.values()):
+        times = ("" if cell is None else "FAILED" if cell[3] else f"{cell[2]:.0f} s" for cell in cells)
+        print(f"{cells[0][0]:20}{cells[0][1]:10}" + "".join(f"{time:>10}" for time in times))
     faults = [f"Python {version}, {row[0]}, {row[1]}: {row[3]}" for version in told for row in told[version] if row[3]]
     print(*faults, sep="\n", end="\n" if faults else "")
     done = sum(len(rows) - 1 for rows in told.values())
