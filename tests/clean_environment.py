@@ -3,10 +3,10 @@
 For each interpreter the wheel, its dependencies and a kernel are installed in an empty environment, in the versions of
 the lock; so is the sdist, in another one, where the command starts. Each notebook then starts with an empty home and no
 checkout in sight, in a folder that holds nothing, or nothing but the films and features that those before it drew and
-computed there, on the tiny edition; on the first interpreter those that can start from recorded scores do so too, on the
-phantoms, in an empty folder. It proves that a notebook needs nothing but the wheel, that it leaves its artefacts in the folder it was started
-in, that no Python code of its kernel opens a file elsewhere for writing, and that a replay makes no image, feature or
-head. Papermill and the kernel's client run in the environment that this file is started in.
+computed there, on the tiny edition. On the first interpreter those that can start from recorded scores do so too, on
+the phantoms, in an empty folder. It proves that a notebook needs nothing but the wheel, that it leaves its artefacts in
+the folder it was started in, that no Python code of its kernel opens a file elsewhere for writing, and that a replay
+makes no image, feature or head. Papermill and the kernel's client run in the environment that this file is started in.
 """
 
 import argparse
@@ -171,7 +171,7 @@ def strays(folder, place, writes):
 
 
 def proof(python, wheel, sdist, place, speeds):
-    """Run every notebook at these speeds on one interpreter; return its version and the rows (notebook, speed, seconds, fault)."""
+    """Run the notebooks on one interpreter; return its version and the rows (notebook, speed, seconds, fault)."""
     began = time.monotonic()
     version = prepared(python, wheel, place)
     told = installed_from_source(python, sdist, place)
