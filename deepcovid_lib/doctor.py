@@ -74,10 +74,9 @@ def verdict() -> str:
     folder = _existing(runs.root())
     if not os.access(folder, os.W_OK):
         short.append("this folder cannot be written to (start the notebook in one of yours)")
-    versions = ", ".join(f"{package} {met['versions'][package]}" for package in ("torch", "torchvision"))
     found = (
         f"{met['graphics']}; {_amount(memory)} of memory and {_amount(disk)} of disk free; {_weights(met['weights'])}; "
-        f"Python {platform.python_version()}, {versions}"
+        f"Python {platform.python_version()}, torch {met['torch']}, torchvision {met['torchvision']}"
     )
     if short:
         return f"Not ready: {' and '.join(short)}. Found {found}"
@@ -136,20 +135,22 @@ def _met() -> dict[str, Any]:
         before = read_json(note)
         if {key: before.get(key) for key in known} == known:
             return before
-    import torchvision  # noqa: F401, that it can be loaded is the question
+    import torch
+    import torchvision
 
     from deepcovid_lib import backbones
 
     models = editions.resolve("phantom").models
     weights = {model: str(backbones.weights_path(model)) for model in models}
-    met = {**known, "graphics": _graphics(), "weights": weights}
+    loaded = {"torch": torch.__version__, "torchvision": torchvision.__version__}
+    met = {**known, **loaded, "graphics": _graphics(), "weights": weights}
     with suppress(OSError):
         write_json(met, note)
     return met
 
 
 def _weights(places: dict[str, str]) -> str:
-    found = [model for model, path in places.items() if Path(path).is_file()]
+    found = [model for model in editions.resolve("phantom").models if Path(places[model]).is_file()]
     return f"ImageNet weights of {', '.join(found)}" if found else "no ImageNet weights yet (phantoms need none)"
 
 

@@ -53,13 +53,13 @@ def manifest(tmp_path):
 @pytest.fixture
 def read(monkeypatch):
     """Count the films that are decoded."""
-    paths, plain = [], images.read
+    paths, plain = [], images.square
 
-    def counted(path):
+    def counted(path, preset):
         paths.append(path)
-        return plain(path)
+        return plain(path, preset)
 
-    monkeypatch.setattr(images, "read", counted)
+    monkeypatch.setattr(images, "square", counted)
     return paths
 
 

@@ -240,7 +240,8 @@ def test_a_notebook_alone_replays(name, tmp_path):
     assert any(text.startswith("Ready") for text in texts)
     assert any(text.startswith("Replayed from scores recorded on 20") for text in texts)
     folder = tmp_path / "results" / "open-cxr-weights-random-replay"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.ipynb", "results"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "out.ipynb", "results"]
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["machine.json"]
     assert not list(folder.rglob("*.safetensors"))
     if name == "finetune" and not (records.folder() / "open-cxr-weights-random" / "history").is_dir():
         assert (

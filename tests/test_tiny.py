@@ -41,7 +41,7 @@ def checkout(tmp_path_factory):
 def reproduce(folder, verb="reproduce", *arguments):
     environment = {**os.environ, "DEEPCOVID_ROOT": str(folder), "PYTHONPATH": str(folder)}
     command = [sys.executable, "-m", "deepcovid_lib.cli", verb, "--edition", "tiny", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=600)
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=1800)
 
 
 def test_images_to_book_and_again(checkout):
