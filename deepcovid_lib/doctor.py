@@ -14,6 +14,7 @@ from deepcovid_lib import editions, runs
 from deepcovid_lib.files import read_json, write_json
 from deepcovid_lib.runs import Run
 
+TOLD = ("torch", "torchvision", "graphics", "weights")
 LEAST, ENOUGH = 2.0, 4.0  # GB of memory or disk: below the first nothing goes, up to the second not every edition
 
 
@@ -131,9 +132,9 @@ def _met() -> dict[str, Any]:
     surroundings = {name: os.environ.get(name, "") for name in ("CUDA_VISIBLE_DEVICES", "TORCH_HOME", "XDG_CACHE_HOME")}
     place = {"machine": platform.node(), "environment": sys.prefix, "home": str(Path.home()), **surroundings}
     known = {"place": place, "driver": Path("/dev/nvidiactl").exists(), "versions": runs.versions()}
-    with suppress(OSError, ValueError, TypeError):
+    with suppress(OSError, ValueError, AttributeError):
         before = read_json(note)
-        if {key: before.get(key) for key in known} == known:
+        if {key: before.get(key) for key in known} == known and set(TOLD) <= before.keys():
             return before
     import torch
     import torchvision

@@ -131,8 +131,10 @@ def test_what_torch_told_is_asked_once_and_anew_in_other_surroundings(monkeypatc
     assert "ImageNet weights of resnet18" in doctor.verdict()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "none")
     assert "no GPU," in doctor.verdict()
-    (doctor.runs.root() / "cache" / "machine.json").write_text("[")
-    assert "no GPU," in doctor.verdict()
+    note = doctor.runs.root() / "cache" / "machine.json"
+    for spoilt in ("[", "[]", note.read_text().replace('"torchvision": "0', '"formerly": "0')):
+        note.write_text(spoilt)
+        assert "no GPU," in doctor.verdict()
 
 
 def test_a_broken_torch_is_a_verdict(monkeypatch):
