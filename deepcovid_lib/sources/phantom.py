@@ -1,5 +1,6 @@
-"""Synthetic radiographs: made on the spot, the same everywhere, with the truth known.
+"""Synthetic radiographs: made on the spot, with the truth known.
 
+Equal settings give equal films on equal processors; another kind rounds otherwise, and a few grey values differ.
 Films lie in ``images/``, their masks in ``masks/`` and what is known about each in ``metadata.csv``. File names and
 numbers of patients tell nothing about a finding.
 """
