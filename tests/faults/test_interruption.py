@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,8 @@ from safetensors import safe_open
 from deepcovid_lib import cli, owners, pipeline, runs
 
 SEED = 20200424
-STAGES = ("dataset", "extract", "finetune", "reliability", "paper_versus_run", "book")
+EVALUATION = "(reliability|paper_versus_run|thresholds|scores|roc_and_confusion)"  # whichever comes first
+STAGES = ("dataset", "extract", "finetune", EVALUATION, EVALUATION, "book")
 KILLS = {"everything at once": os.killpg, "the command alone": os.kill}
 # What must be equal: every number and picture. Times (facts.json, seconds-*), the log, the executed notebooks' own
 # times and the book's time stamp may differ.
@@ -114,7 +116,7 @@ def reached(process, folder, stage, seconds=900):
     """Wait until the pipeline has begun a stage; False if it ended before."""
     log, ends = folder / "results" / "tiny" / "log.txt", time.monotonic() + seconds
     while time.monotonic() < ends:
-        if log.is_file() and f"rule {stage}:" in log.read_text(errors="replace"):
+        if log.is_file() and re.search(rf"rule {stage}:", log.read_text(errors="replace")):
             return True
         if process.poll() is not None:
             return False
