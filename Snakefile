@@ -64,7 +64,7 @@ WHAT_COUNTS = ("positives", "negatives", "split", "seed", "folders", "options")
 
 wildcard_constraints:
     model="|".join(MODELS),
-    sweep="crop|densenet161|drift|whole",
+    sweep="copies|crop|densenet161|drift|whole",
 
 
 if BUILT != AUDIENCE:

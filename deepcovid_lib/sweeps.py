@@ -23,6 +23,8 @@ from deepcovid_lib.images import Preset
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
 
+PAPER_COPIES = 16  # Section II: 31 images, 496 after augmentation
+
 
 class Extent(NamedTuple):
     """How much a sweep takes.
@@ -94,6 +96,14 @@ def deeper(run: Run, train: pd.DataFrame, test: pd.DataFrame, extent: Extent) ->
     return smaller, larger
 
 
+def copies(run: Run, train: pd.DataFrame, test: pd.DataFrame, extent: Extent) -> tuple[np.ndarray, np.ndarray]:
+    """Score with the run's own number of copies of each COVID-19 film, and with the paper's."""
+    model, preset = run.edition.models[0], Preset(size=extent.size, fit=run.edition.preset.fit)
+    more = features.requests(train[train["copy"] == 0], copies=PAPER_COPIES, seed=run.edition.seed)
+    own, paper = (_cached(run, rows, test, model, preset) for rows in (train, more))
+    return own, paper
+
+
 def drift(run: Run, train: pd.DataFrame, test: pd.DataFrame, extent: Extent) -> tuple[np.ndarray, np.ndarray]:
     """Score with batch normalisation frozen, and drifting as in the released script."""
     return _looped(run, train, test, extent, "drift")
@@ -105,6 +115,7 @@ def whole(run: Run, train: pd.DataFrame, test: pd.DataFrame, extent: Extent) -> 
 
 
 SWEEPS = {
+    "copies": Sweep("copies", "the run's copies", f"{PAPER_COPIES} copies", copies),
     "crop": Sweep("fit", "whole film squashed", "centre crop", crop),
     "densenet161": Sweep("network", "DenseNet-121", "DenseNet-161", deeper),
     "drift": Sweep("batch normalisation", "frozen", "drifting batch normalisation", drift),
@@ -156,8 +167,11 @@ def recorded(name: str) -> pd.DataFrame:
 
 
 def record(run: Run) -> Path:
-    """Keep a run's sweeps under `recorded/recipes-<run>/`: numbers, and when and where they were made."""
-    facts = runs.facts_of(run)
+    """Keep a run's sweeps under `recorded/recipes-<run>/`: numbers, and when and where they were made.
+
+    A sweep that was kept before and is not in the run stays.
+    """
+    facts = {stage: fact for stage, fact in runs.facts_of(run).items() if stage.startswith("sweep-")}
     parts = [
         pd.read_csv(path).assign(seconds=facts[f"sweep-{name}"]["seconds"])
         for name in SWEEPS
@@ -166,8 +180,12 @@ def record(run: Run) -> Path:
     if not parts:
         raise Misuse(f"run '{run.name}' has no sweeps", remedy=f"run one of {', '.join(SWEEPS)}")
     folder = records.folder() / f"recipes-{run.name}"
-    write_csv(pd.concat(parts, ignore_index=True), folder / "sweeps.csv")
-    write_json({stage: fact for stage, fact in facts.items() if stage.startswith("sweep-")}, folder / "facts.json")
+    made, before = pd.concat(parts, ignore_index=True), recorded(run.name)
+    if not before.empty:
+        made = pd.concat([made, before[~before["name"].isin(made["name"])]], ignore_index=True)
+        facts = records.facts(folder.name) | facts
+    write_csv(made, folder / "sweeps.csv")
+    write_json(facts, folder / "facts.json")
     records.seal(folder.name)
     return folder
 
@@ -217,7 +235,7 @@ def _cached(
         features.extract(rows, loaded, preset=preset, cache=run.cache)
         sides.append(Part(rows, features.gather(rows, loaded, preset=preset, cache=run.cache)))
     way = variations.reference(run)
-    way = way._replace(recipe=recipe or way.recipe)
+    way = way._replace(recipe=recipe or way.recipe, copies=int(train["copy"].max()) + 1)
     return variations.scores(*sides, way, model=model, features=run.edition.recipe.features)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepcovid_lib import records, runs, stages, sweeps
+from deepcovid_lib import features, records, runs, stages, sweeps
 from deepcovid_lib.problems import Misuse
 from deepcovid_lib.sweeps import FULL, SMALL
 
@@ -56,9 +56,31 @@ def test_sweeps_are_run_by_name_and_recorded(run, tmp_path):
     assert not pd.read_csv(tmp_path / "results/phantom/sweeps/crop.csv").empty
 
 
+def test_what_was_recorded_before_stays(run, monkeypatch):
+    assert sweeps.main(["phantom", "crop", "--record"]) == 0
+    (run.folder / "sweeps" / "crop.csv").unlink()
+    monkeypatch.setitem(sweeps.SWEEPS, "copies", sweeps.SWEEPS["crop"])
+    assert sweeps.main(["phantom", "copies", "--record"]) == 0
+    assert sorted(sweeps.recorded("phantom")["name"]) == ["copies", "crop"]
+    assert records.facts("recipes-phantom").keys() == {"sweep-copies", "sweep-crop"}
+
+
+def test_the_papers_copies_are_made_of_the_same_films(run, monkeypatch):
+    asked = []
+    monkeypatch.setattr(sweeps, "_cached", lambda run, rows, *rest: asked.append(rows) or np.zeros(1))
+    wanted = features.requests(FILMS, copies=4, seed=7)
+    sides = (wanted[wanted["split"] == split].reset_index(drop=True) for split in ("train", "test"))
+    sweeps.copies(run, *sides, SMALL)
+    own, paper = asked
+    films = FILMS.query("split == 'train' and label == 'covid'")["image_id"]
+    for rows, copies in ((own, 4), (paper, 16)):
+        assert rows[rows["image_id"].isin(films)].groupby("image_id").size().eq(copies).all()
+        assert set(rows["image_id"]) == set(FILMS.query("split == 'train'")["image_id"])
+
+
 def test_what_is_not_there_is_refused(run, capsys):
     assert sweeps.main(["phantom", "bigger"]) == 1
-    assert "no sweep 'bigger'; choose of crop, densenet161, drift, whole" in capsys.readouterr().err
+    assert "no sweep 'bigger'; choose of copies, crop, densenet161, drift, whole" in capsys.readouterr().err
     with pytest.raises(Misuse, match="has no sweeps"):
         sweeps.record(run)
 
