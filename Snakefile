@@ -262,7 +262,7 @@ rule shortcuts:
     input:
         notebook("shortcuts"), SCORES, f"{OUT}/manifest.csv", expand(f"{OUT}/features/{{model}}.csv", model=MODELS),
         sorted(str(path) for path in Path("recorded").glob("*/tables/*.csv")),
-        LOOKS, library("figures/shortcuts", "thumbnails", "rungs", "ladders", "floors", "areas", "metrics", "records", "stages"),
+        LOOKS, library("figures/shortcuts", "people", "thumbnails", "rungs", "ladders", "floors", "areas", "metrics", "records", "stages"),
     output:
         tables("tab-ladder", "tab-above-thumbnail", "tab-same-source", "tab-recorded-ladder", "tab-recorded-same-source"),
         figures("fig-ladder", "fig-recorded-ladder"), executed("shortcuts"), values("shortcuts", "recorded-shortcuts"),

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from deepcovid_lib import curation, editions, ladders, metrics, records, rungs, runs, stages, style, thumbnails
+from deepcovid_lib import curation, editions, ladders, metrics, people, records, rungs, runs, stages, style, thumbnails
 from deepcovid_lib.files import sha256, write_csv
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.rungs import Rung
@@ -39,12 +39,11 @@ def seen(run: Run, chosen: pd.DataFrame, networks: Sequence[str]) -> list[Rung]:
         Backbones whose features become rungs, with the run's weights. What the cache has is not computed again.
     """
     small = thumbnails.gather(chosen, fit=run.edition.preset.fit, cache=run.cache)
-    folders = {source: run.source_folder(source) for source in chosen["source"].unique()}
     pictures = rungs.pictures(small)
     grey = next(rung.values for rung in pictures if rung.name == "8x8 grey")
     return [
         Rung(NOTHING, "null", grey),
-        *rungs.metadata(chosen, rungs.people(chosen, folders)),
+        *rungs.metadata(people.told(chosen)),
         rungs.files(small, chosen),
         *pictures,
         *(pooled(run, chosen, name) for name in networks),

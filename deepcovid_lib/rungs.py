@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from deepcovid_lib import thumbnails
-from deepcovid_lib.sources import cohen, find_table, image_ids, nih, phantom, read_columns
 from deepcovid_lib.thumbnails import Thumbnails
 
 MASKS = (0.3, 0.5, 0.7, 0.9)
@@ -87,63 +85,26 @@ def files(small: Thumbnails, films: pd.DataFrame) -> Rung:
     return Rung("size of the file", "file", small.files.astype(float), reason)
 
 
-def metadata(films: pd.DataFrame, known: pd.DataFrame) -> list[Rung]:
+def metadata(told: pd.DataFrame) -> list[Rung]:
     """Return what is told about a film: its view, its patient's age and sex, and whether these are told at all.
 
     Parameters
     ----------
-    films : DataFrame
-        ``image_id, view``.
-    known : DataFrame
-        ``image_id, age`` (years, NaN if unknown) and ``sex`` (F or M, else unknown), as `people` gives it.
+    told : DataFrame
+        Of `people.told`: ``view, age, sex``.
 
     Examples
     --------
-    >>> films = pd.DataFrame({"image_id": ["a:1", "a:2"], "view": ["PA", "AP"]})
-    >>> [rung.reason for rung in metadata(films, pd.DataFrame(columns=["image_id", "age", "sex"]))][1]
+    >>> told = pd.DataFrame({"view": ["PA", "AP"], "age": [np.nan] * 2, "sex": ["not told"] * 2})
+    >>> [rung.reason for rung in metadata(told)][1]
     'no age or sex is told'
     """
-    told = known.drop_duplicates("image_id").set_index("image_id").reindex(films["image_id"])
-    age = pd.to_numeric(told["age"], errors="coerce").to_numpy(float)
-    sex = told["sex"].map({"F": 0.0, "M": 1.0}).to_numpy(float)
-    views = pd.get_dummies(films["view"].replace("", "unknown")).to_numpy(float)
-    person = np.stack([age, sex], axis=1)
+    views = pd.get_dummies(told["view"]).to_numpy(float)
+    man = told["sex"].map({"women": 0.0, "men": 1.0})
+    person = np.stack([told["age"].to_numpy(float), man.to_numpy(float)], axis=1)
     blank = "no age or sex is told" if np.isnan(person).all() else ""
     return [
         Rung("view alone", "metadata", views),
         Rung("age and sex", "metadata", person, blank),
         Rung("whether age and sex are told", "metadata", np.isnan(person).astype(float), blank),
     ]
-
-
-def people(films: pd.DataFrame, folders: dict[str, Path]) -> pd.DataFrame:
-    """Return age and sex of the patients, from the tables of their collections.
-
-    Parameters
-    ----------
-    films : DataFrame
-        ``image_id, path, source``.
-    folders : dict of str to Path
-        The folder of each source; phantoms know their own.
-
-    Returns
-    -------
-    DataFrame
-        ``image_id, age, sex``; no rows for a source that tells neither.
-    """
-    parts = [pd.DataFrame(columns=["image_id", "age", "sex"], dtype=object)]
-    for source, own in films.groupby("source"):
-        if source == phantom.SOURCE:
-            tables = {Path(path).parent.parent / "metadata.csv" for path in own["path"]}
-            parts += [pd.read_csv(table)[["image_id", "age", "sex"]] for table in sorted(tables)]
-        elif source == cohen.SOURCE:
-            rows = read_columns(find_table(folders[source], [cohen.TABLE]), ["filename"], ["age", "sex"])
-            parts.append(rows.assign(image_id=image_ids(source, rows["filename"])))
-        elif source == nih.SOURCE:
-            table = find_table(folders[source], nih.TABLES)
-            rows = read_columns(table, ["image index"], ["patient age", "patient gender"])
-            rows = rows.rename(columns={"patient age": "age", "patient gender": "sex"})
-            parts.append(rows.assign(image_id=source + ":" + rows["image index"].str.rsplit(".", n=1).str[0]))
-    columns = ["image_id", "age", "sex"]
-    found = pd.concat([part.reindex(columns=columns).astype(object) for part in parts], ignore_index=True)
-    return found[found["image_id"].isin(films["image_id"])].reset_index(drop=True)

@@ -34,6 +34,7 @@ def listed(source, label, names, level, folder):
             "patient_id": f"{source}:{name}",
             "source": source,
             "label": label,
+            "finding": "COVID-19" if label == "covid" else "",
             "view": "PA",
             "split": "train" if number % 2 else "test",
         }
@@ -49,9 +50,12 @@ def open_cxr(tmp_path):
     others = [f"o{number}" for number in range(14)]
     for name in others:
         drawn(folder / "images", name, 60)
-    rows = "".join(f"{name},{name}.png,SARS,PA,X-ray\n" for name in others)
-    rows += "x,absent.png,SARS,PA,X-ray\ny,ct.png,SARS,PA,CT\nz,ap.png,SARS,AP,X-ray\nc0,c0.png,COVID-19,PA,X-ray\n"
-    (folder / "metadata.csv").write_text(f"patientid,filename,finding,view,modality\n{rows}")
+    rows = "".join(f"{name},{name}.png,SARS,PA,X-ray,M,50\n" for name in others)
+    rows += "".join(
+        f"{row},,\n" for row in ("x,absent.png,SARS,PA,X-ray", "y,ct.png,SARS,PA,CT", "z,ap.png,SARS,AP,X-ray")
+    )
+    rows += "c0,c0.png,COVID-19,PA,X-ray,F,61\n"
+    (folder / "metadata.csv").write_text(f"patientid,filename,finding,view,modality,sex,age\n{rows}")
     ill = listed("cohen", "covid", [f"c{number}" for number in range(14)], 60, folder / "images")
     nih = listed("nih", "non_covid", [f"n{number}" for number in range(30)], 160, tmp_path / "nih")
     settings = {"weights": "random", "folders.cohen": str(folder), "folders.nih": str(tmp_path / "nih")}
@@ -101,7 +105,6 @@ def test_maps_are_averaged_and_stand_in_the_order_of_the_films(open_cxr):
 
 def test_every_kind_of_rung_is_there_once(open_cxr, monkeypatch):
     run, films = open_cxr
-    monkeypatch.setattr(floors.rungs, "people", lambda *_: pd.DataFrame(columns=["image_id", "age", "sex"]))
     found = floors.seen(run, films, [])
     assert len({rung.name for rung in found}) == len(found)
     assert {rung.kind for rung in found} == {"null", "metadata", "file", "grey", "masked"}
@@ -110,7 +113,6 @@ def test_every_kind_of_rung_is_there_once(open_cxr, monkeypatch):
 
 def test_models_are_compared_with_the_thumbnail_on_the_same_films(open_cxr, monkeypatch):
     run, films = open_cxr
-    monkeypatch.setattr(floors.rungs, "people", lambda *_: pd.DataFrame(columns=["image_id", "age", "sex"]))
     found = floors.seen(run, films, [])
     tested = films[films["split"] == "test"].sample(frac=1, random_state=0)
     scores = tested.assign(score=np.linspace(0, 1, len(tested)))

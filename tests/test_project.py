@@ -19,8 +19,8 @@ ORDER = """
     problems files progress style paper editions images phantoms sources downloads forms leakage manifest fits curation
     backbones features scaling finetune heads checks areas metrics tables resolution audit counterparts verdicts
     pairs calibration precision figures diagrams runs owners records sides comparison markup comparison_page stages
-    pools repeats thresholds findings claims films thumbnails rungs ladders floors controls frozen saliency attributions
-    variations training sweeps artefacts predict doctor provenance address people cards tripod archive citations
+    pools repeats thresholds findings claims films people thumbnails rungs ladders floors controls frozen saliency
+    attributions variations training sweeps artefacts predict doctor provenance address cards tripod archive citations
     papermap imprints explorer licences mutants faults runner replays pages staging site pipeline cli
 """.split()
 

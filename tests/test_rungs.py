@@ -59,33 +59,9 @@ def test_files_of_one_collection_are_compared_and_of_two_are_not(pixels):
 
 
 def test_what_is_told_of_a_patient_keeps_what_is_unknown():
-    films = pd.DataFrame({"image_id": ["a:1", "a:2", "a:3"], "view": ["PA", "", "AP"]})
-    known = pd.DataFrame({"image_id": ["a:3", "a:1"], "age": ["40", "about 60"], "sex": ["F", "X"]})
-    view, person, blank = rungs.metadata(films, known)
+    told = {"view": ["PA", "not told", "AP"], "age": [np.nan, np.nan, 40], "sex": ["men", "not told", "women"]}
+    view, person, blank = rungs.metadata(pd.DataFrame(told))
     assert view.values.sum(axis=1).tolist() == [1, 1, 1]
     assert view.values.shape == (3, 3)
-    assert np.array_equal(person.values, [[np.nan, np.nan], [np.nan, np.nan], [40, 0]], equal_nan=True)
-    assert blank.values.tolist() == [[1, 1], [1, 1], [0, 0]]
-
-
-def test_people_are_found_in_the_tables_of_their_collections(tmp_path):
-    for name in ("cohen", "nih", "made/images"):
-        (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "cohen" / "metadata.csv").write_text("filename,sex,age\na.png,M,65\nb.png,,\n")
-    (tmp_path / "nih" / "Data_Entry_2017_v2020.csv").write_text(
-        "Image Index,Patient Age,Patient Gender\n00000001_000.png,57,F\n00000002_000.png,1,M\n"
-    )
-    (tmp_path / "made" / "metadata.csv").write_text("image_id,age,sex\nphantom:p1,33,F\n")
-    rows = [
-        ("cohen:a", "", "cohen"),
-        ("cohen:b", "", "cohen"),
-        ("nih:00000001_000", "", "nih"),
-        ("phantom:p1", str(tmp_path / "made" / "images" / "p1.png"), "phantom"),
-        ("released:x", "", "released"),
-    ]
-    films = pd.DataFrame(rows, columns=["image_id", "path", "source"])
-    found = rungs.people(films, {name: tmp_path / name for name in ("cohen", "nih")}).set_index("image_id")
-    assert sorted(found.index) == ["cohen:a", "cohen:b", "nih:00000001_000", "phantom:p1"]
-    assert [str(found.loc[name, "age"]) for name in ("cohen:a", "nih:00000001_000", "phantom:p1")] == ["65", "57", "33"]
-    person = rungs.metadata(films.assign(view="PA"), found.reset_index())[1].values
-    assert np.array_equal(person, [[65, 1], [np.nan] * 2, [57, 0], [33, 0], [np.nan] * 2], equal_nan=True)
+    assert np.array_equal(person.values, [[np.nan, 1], [np.nan, np.nan], [40, 0]], equal_nan=True)
+    assert blank.values.tolist() == [[1, 0], [1, 1], [0, 0]]
