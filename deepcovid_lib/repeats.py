@@ -46,16 +46,14 @@ def head(pool: Pool, rows: np.ndarray, *, recipe: RecipeAsked, seed: int) -> dic
         Where it asks for standardised features, their scale is measured on these rows alone and folded into the head.
     seed : int
     """
-    numbers = pool.features[rows]
-    scale = scaling.measure(numbers) if recipe.features == "standardised" else None
-    fitted = finetune.fit(
-        scaling.standardise(numbers, scale) if scale else numbers,
+    return scaling.fit(
+        pool.features[rows],
         (pool.films["label"].iloc[rows] == "covid").to_numpy(),
+        scale=recipe.features,
         backbone_name=pool.model,
         recipe=finetune.Recipe(**recipe.model_dump(exclude={"features"})),
         seed=seed,
-    )
-    return scaling.fold(fitted.head, scale) if scale else fitted.head
+    ).head
 
 
 def scores(pool: Pool, rows: np.ndarray, trained: dict[str, Tensor]) -> pd.DataFrame:

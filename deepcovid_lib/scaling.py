@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from numpy.typing import ArrayLike
 from torch import Tensor
+
+from deepcovid_lib import finetune
+from deepcovid_lib.finetune import Fit, Recipe
 
 
 class Scale(NamedTuple):
@@ -57,3 +61,34 @@ def fold(head: dict[str, Tensor], scale: Scale) -> dict[str, Tensor]:
     scaled = weight / scale.deviation.reshape(shape)
     shift = (scaled * scale.mean.reshape(shape)).flatten(1).sum(dim=1)
     return {"weight": scaled, "bias": head["bias"] - shift}
+
+
+def fit(features: Tensor, labels: ArrayLike, *, scale: str, backbone_name: str, recipe: Recipe, seed: int) -> Fit:
+    """Train a head as `finetune.fit` does, on raw or on standardised features; the head takes raw ones either way.
+
+    Parameters
+    ----------
+    features : Tensor of float32, shape (n, ...)
+        Raw, from `features.gather`.
+    labels : array-like of shape (n,)
+        1 (or True) for COVID-19, the positive class, else 0.
+    scale : {"raw", "standardised"}
+        ``"standardised"``: brought to mean 0 and deviation 1 over these rows.
+    backbone_name, recipe, seed
+        As for `finetune.fit`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> features = 100 * torch.randn(40, 512, generator=torch.Generator().manual_seed(0))
+    >>> asked = {"backbone_name": "resnet18", "recipe": Recipe(epochs=3), "seed": 0}
+    >>> heads = [fit(features, features[:, 0] > 0, scale=scale, **asked).head for scale in ("raw", "standardised")]
+    >>> torch.equal(heads[0]["weight"], heads[1]["weight"])
+    False
+    """
+    if scale == "raw":
+        return finetune.fit(features, labels, backbone_name=backbone_name, recipe=recipe, seed=seed)
+    measured = measure(features)
+    inputs = standardise(features, measured)
+    fitted = finetune.fit(inputs, labels, backbone_name=backbone_name, recipe=recipe, seed=seed)
+    return fitted._replace(head=fold(fitted.head, measured))

@@ -195,27 +195,25 @@ def fit(run: Run, model: str) -> Path:
         }
         listed, numbers = sides["train"]
         recipe = finetune.Recipe(**run.edition.recipe.model_dump(exclude={"features"}))
-        scale = scaling.measure(numbers) if run.edition.recipe.features == "standardised" else None
-        inputs = scaling.standardise(numbers, scale) if scale else numbers
-        fitted = finetune.fit(
-            inputs,
+        fitted = scaling.fit(
+            numbers,
             (listed["label"] == "covid").to_numpy(),
+            scale=run.edition.recipe.features,
             backbone_name=model,
             recipe=recipe,
             seed=run.edition.seed,
         )
-        head = scaling.fold(fitted.head, scale) if scale else fitted.head
         listed, numbers = sides["test"]
         tested = rows.set_index("image_id").loc[listed["image_id"]].reset_index()
         scored = tested[["image_id", "patient_id", "label", "finding"]].assign(
-            group=manifests.group(tested).to_numpy(), score=finetune.score(numbers, head, model)
+            group=manifests.group(tested).to_numpy(), score=finetune.score(numbers, fitted.head, model)
         )
         manifests.check_scores(scored)
         write_csv(scored, folder / "scores.csv")
         write_csv(fitted.history, folder / "history.csv")
         given = {name: sha256(folder / f"{name}.csv") for name in fits.GIVEN}
         metadata = {**_meant(run, model), **given, "weights_id": loaded.weights_id, "run": run.name}
-        heads.save(folder / "head.safetensors", head, metadata)
+        heads.save(folder / "head.safetensors", fitted.head, metadata)
     return folder
 
 

@@ -104,12 +104,9 @@ def scores(train: Part, test: Part, variation: Variation, *, model: str, feature
         In the order of ``test.rows``.
     """
     used = np.flatnonzero(train.rows["copy"] < variation.copies)
-    numbers = train.features[used]
-    scale = scaling.measure(numbers) if features == "standardised" else None
-    inputs = scaling.standardise(numbers, scale) if scale else numbers
     options = {"backbone_name": model, "recipe": variation.recipe, "seed": variation.seed}
-    head = finetune.fit(inputs, train.labels[used], **options).head
-    return finetune.score(test.features, scaling.fold(head, scale) if scale else head, model)
+    fitted = scaling.fit(train.features[used], train.labels[used], scale=features, **options)
+    return finetune.score(test.features, fitted.head, model)
 
 
 def compared(run: Run, model: str) -> pd.DataFrame:
