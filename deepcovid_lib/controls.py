@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from deepcovid_lib import images, ladders, metrics, rungs, stages, thumbnails
+from deepcovid_lib.files import fingerprint
 from deepcovid_lib.phantoms.cues import plant
 from deepcovid_lib.progress import track
 from deepcovid_lib.runs import Run
@@ -27,7 +28,6 @@ MOST = 36
 DATA_SETS = 20
 NULL_SETS = 100
 RENDERED = {"covid": 40, "normal": 120, "each_other": 0}
-VERSION = 1  # of what a kept pool holds
 
 
 class Stock(NamedTuple):
@@ -52,7 +52,8 @@ def pool(run: Run) -> Stock:
     """
     films = _films(run)
     made_in = Path(films["path"].iloc[0]).parent.parent.name  # it names what its films were ordered with
-    named = f"{VERSION} {STRENGTHS} {phantom.version()} {made_in} {' '.join(films['image_id'])}"
+    code = fingerprint(*(module.__file__ for module in (images, thumbnails, rungs)), __file__)
+    named = f"{code} {phantom.version()} {made_in} {' '.join(films['image_id'])}"
 
     def make() -> dict[str, np.ndarray]:
         seen = {name: [] for name in RUNGS}

@@ -20,7 +20,7 @@ from safetensors.numpy import save
 
 from deepcovid_lib import backbones, images
 from deepcovid_lib.backbones import Loaded
-from deepcovid_lib.files import replacing, sha256
+from deepcovid_lib.files import fingerprint, replacing, sha256
 from deepcovid_lib.images import Preset
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.progress import track
@@ -162,8 +162,7 @@ def version() -> str:
     >>> len(version())
     12
     """
-    sources = (Path(module).read_bytes() for module in (images.__file__, backbones.__file__, __file__))
-    return hashlib.sha256(b"".join(sources)).hexdigest()[:12]
+    return fingerprint(images.__file__, backbones.__file__, __file__)
 
 
 def gather(requests: pd.DataFrame, loaded: Loaded, *, preset: Preset, cache: str | Path) -> torch.Tensor:

@@ -65,3 +65,14 @@ def sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def fingerprint(*sources: str | Path) -> str:
+    """Return 12 hexadecimal digits of a SHA-256 over source files, so that no two versions of code share a cache.
+
+    Examples
+    --------
+    >>> len(fingerprint(__file__))
+    12
+    """
+    return hashlib.sha256(b"".join(Path(source).read_bytes() for source in sources)).hexdigest()[:12]

@@ -14,13 +14,12 @@ import numpy as np
 import pandas as pd
 
 from deepcovid_lib import images
-from deepcovid_lib.files import replacing
+from deepcovid_lib.files import fingerprint, replacing
 from deepcovid_lib.progress import track
 
 SIDE = 80
 BORDER = 0.1
 READERS = 2
-VERSION = 1  # of what a kept file holds
 
 
 class Thumbnails(NamedTuple):
@@ -62,7 +61,7 @@ def gather(films: pd.DataFrame, *, fit: str, cache: str | Path) -> Thumbnails:
             pixels, files = zip(*track(found, label="thumbnails", total=len(films)), strict=True)
         return {"pixels": np.stack(pixels), "files": np.array(files, np.int64)}
 
-    named = f"{VERSION} {SIDE} {fit} {' '.join(films['sha256'])}"
+    named = f"{fingerprint(images.__file__, __file__)} {fit} {' '.join(films['sha256'])}"
     return Thumbnails(**kept(Path(cache) / "thumbnails", named, make))
 
 

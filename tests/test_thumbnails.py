@@ -41,7 +41,7 @@ def test_a_second_call_reads_no_film_and_damage_is_mended(films, tmp_path, monke
         assert (thumbnails.gather(films, fit="squash", cache=tmp_path / "cache").pixels == before.pixels).all()
 
 
-def test_other_films_and_another_fit_are_other_files(films, tmp_path):
+def test_other_films_another_fit_and_other_code_are_other_files(films, tmp_path, monkeypatch):
     for chosen, fit in (
         (films, "squash"),
         (films[:2], "squash"),
@@ -50,6 +50,9 @@ def test_other_films_and_another_fit_are_other_files(films, tmp_path):
     ):
         thumbnails.gather(chosen, fit=fit, cache=tmp_path)
     assert len(list((tmp_path / "thumbnails").iterdir())) == 4
+    monkeypatch.setattr(thumbnails, "fingerprint", lambda *sources: "other code")
+    thumbnails.gather(films, fit="squash", cache=tmp_path)
+    assert len(list((tmp_path / "thumbnails").iterdir())) == 5
 
 
 def test_an_unreadable_film_is_told(films, tmp_path):
