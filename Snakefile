@@ -1,5 +1,5 @@
 # The order of things: sources -> manifest -> features -> head -> scores -> tables & figures -> book.
-# Started by `deepcovid reproduce`; by hand: snakemake --cores 2 --config run=tiny (after the run was begun once).
+# Started by `deepcovid reproduce`; by hand, after the run was begun once: snakemake --profile profiles/laptop --config run=tiny
 import json
 import sys
 from pathlib import Path
@@ -10,6 +10,7 @@ RUN = runs.reopen(config["run"])
 ASKED = RUN.edition.model_dump(mode="json")
 AUDIENCE = config.get("audience", "local")
 BUILT = "local" if RUN.edition.publish_films else AUDIENCE  # films that may be shown: one book for everybody
+SHARDS = int(config.get("shards", 1))
 PY = sys.executable
 OUT = f"results/{RUN.name}"
 MODELS = RUN.edition.models
@@ -60,10 +61,13 @@ CURATION = library(
     "images", "forms", "leakage", "manifest", "curation", "sources/cohen", "sources/chexpert", "sources/nih", "sources/released", "sources/phantom"
 ) + [str(path) for path in sorted((RUN.root / "deepcovid_lib/phantoms").glob("*.py"))]
 LOOKS = library("style", "figures/__init__", "figures/films", "figures/counts", "figures/distributions", "figures/comparison", "figures/verdicts", "artefacts", "paper") + ["deepcovid_lib/paper.yaml"]
+PASS = library("images", "backbones", "engines", "features"), asked("copies", "seed", "preset", "weights", "engine")
+THREADS = 4  # or all, where there are fewer
 WHAT_COUNTS = ("positives", "negatives", "split", "seed", "folders", "options")
 
 wildcard_constraints:
     model="|".join(MODELS),
+    part="[1-9][0-9]*",
     sweep="copies|crop|densenet161|drift|whole",
 
 
@@ -106,14 +110,14 @@ rule dataset:
     params:
         name="dataset",
         asked=asked(*WHAT_COUNTS, "copies", "preset", "tests_paper"),
-    threads: workflow.cores
+    threads: THREADS
     resources: mem_mb=3000, runtime=60
     shell: RUNNER
 
 
 rule architectures:
     input:
-        notebook("architectures"), library("backbones", "diagrams", "style", "artefacts"),
+        notebook("architectures"), library("backbones", "engines", "diagrams", "style", "artefacts"),
     output:
         figures("fig-architecture-resnet18", "fig-architecture-squeezenet", "fig-architecture-densenet121"),
         tables("tab-architectures"), executed("architectures"), values("architectures"),
@@ -136,14 +140,27 @@ rule augmentation:
     shell: RUNNER
 
 
-rule extract:
+rule part:
     input:
-        f"{OUT}/manifest.csv", library("images", "backbones", "features"),
+        f"{OUT}/manifest.csv", PASS[0],
+    output:
+        f"{OUT}/features/parts/{{model}}-{{part}}-of-{SHARDS}.csv",
+    params:
+        asked=PASS[1],
+    threads: THREADS
+    resources: mem_mb=4000, runtime=240
+    shell: f"{PY} -m deepcovid_lib.cli extract --run {RUN.name} --model {{wildcards.model}} --shard {{wildcards.part}}/{SHARDS}"
+
+
+rule extract:  # all images; with shards, what these left to do: to look whether every feature is there
+    input:
+        f"{OUT}/manifest.csv", PASS[0],
+        [f"{OUT}/features/parts/{{model}}-{part}-of-{SHARDS}.csv" for part in range(1, SHARDS + 1) if SHARDS > 1],
     output:
         f"{OUT}/features/{{model}}.csv",
     params:
-        asked=asked("copies", "seed", "preset", "weights"),
-    threads: workflow.cores
+        asked=PASS[1],
+    threads: THREADS
     resources: mem_mb=4000, runtime=240
     shell: f"{PY} -m deepcovid_lib.cli extract --run {RUN.name} --model {{wildcards.model}}"
 
@@ -268,7 +285,7 @@ rule shortcuts:
         figures("fig-ladder", "fig-recorded-ladder"), executed("shortcuts"), values("shortcuts", "recorded-shortcuts"),
     params:
         name="shortcuts",
-        asked=asked("models", "seed", "preset", "weights", "folders"),
+        asked=asked("models", "seed", "preset", "weights", "engine", "folders"),
     resources: mem_mb=3000, runtime=30
     shell: RUNNER
 
@@ -288,12 +305,12 @@ rule positive_control:
 
 rule saliency:
     input:
-        notebook("saliency"), f"{OUT}/manifest.csv", SCORES[0], LOOKS, library("figures/saliency", "backbones", "images", "features", "heads", "scaling", "frozen", "saliency", "attributions", "stages"),
+        notebook("saliency"), f"{OUT}/manifest.csv", SCORES[0], LOOKS, library("figures/saliency", "backbones", "engines", "images", "features", "heads", "scaling", "frozen", "saliency", "attributions", "stages"),
     output:
         figures("fig-evidence"), tables("tab-evidence", "tab-sanity"), executed("saliency"), values("saliency"),
     params:
         name="saliency",
-        asked=asked("models", "copies", "seed", "preset", "weights", "recipe"),
+        asked=asked("models", "copies", "seed", "preset", "weights", "engine", "recipe"),
     resources: mem_mb=3000, runtime=60
     shell: RUNNER
 
@@ -328,12 +345,12 @@ rule calibration:
 rule recipes:
     input:
         notebook("recipes"), f"{OUT}/manifest.csv", SCORES[0], sorted(str(path) for path in Path("recorded").glob("recipes-*/*")), LOOKS,
-        library("figures/recipes", "backbones", "images", "features", "finetune", "scaling", "frozen", "areas", "metrics", "variations", "sweeps", "stages"),
+        library("figures/recipes", "backbones", "engines", "images", "features", "finetune", "scaling", "frozen", "areas", "metrics", "variations", "sweeps", "stages"),
     output:
         figures("fig-recipes"), tables("tab-recipes", "tab-recipes-recorded"), executed("recipes"), values("recipes"),
     params:
         name="recipes",
-        asked=asked("models", "copies", "seed", "preset", "weights", "recipe"),
+        asked=asked("models", "copies", "seed", "preset", "weights", "engine", "recipe"),
     resources: mem_mb=3000, runtime=60
     shell: RUNNER
 
@@ -371,10 +388,10 @@ rule repeat:
 
 rule sweep:  # costly, and no part of the book: snakemake results/phantom/sweeps/drift.csv --config run=phantom
     input:
-        f"{OUT}/manifest.csv", library("images", "backbones", "features", "finetune", "scaling", "variations", "training", "sweeps"),
+        f"{OUT}/manifest.csv", library("images", "backbones", "engines", "features", "finetune", "scaling", "variations", "training", "sweeps"),
     output:
         f"{OUT}/sweeps/{{sweep}}.csv",
     params:
-        asked=asked("models", "copies", "seed", "preset", "weights", "recipe"),
+        asked=asked("models", "copies", "seed", "preset", "weights", "engine", "recipe"),
     resources: mem_mb=6000, runtime=240
     shell: f"{PY} -m deepcovid_lib.sweeps {RUN.name} {{wildcards.sweep}}"

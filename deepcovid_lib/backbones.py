@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from deepcovid_lib import engines
 from deepcovid_lib.files import replacing, sha256
 from deepcovid_lib.problems import Misuse, Problem
 
@@ -112,12 +113,16 @@ class Loaded:
         Where the weights come from; with ``"random"`` the network is untrained.
     weights_id : str
         16 hexadecimal digits of a SHA-256 over the weights themselves: equal weights, equal id.
+    engine, device : str
+        What will carry images through it, and where (see `engines`).
     """
 
     backbone: Backbone
     module: nn.Module
     weights: str
     weights_id: str
+    engine: str = "pytorch"
+    device: str = "cpu"
 
 
 def get(name: str) -> Backbone:
@@ -143,7 +148,7 @@ def get(name: str) -> Backbone:
     return CATALOGUE[name]
 
 
-def load(name: str, *, weights: str, seed: int = 0, cache: str | Path | None = None) -> Loaded:
+def load(name: str, *, weights: str, seed: int = 0, cache: str | Path | None = None, engine: str = "pytorch") -> Loaded:
     """Load a backbone, ready to turn images into features.
 
     Parameters
@@ -158,11 +163,13 @@ def load(name: str, *, weights: str, seed: int = 0, cache: str | Path | None = N
         The seed of the random weights; without effect on ``"imagenet"``.
     cache : path-like, optional
         The folder of weights files; by default torch's own (``torch.hub.get_dir()/checkpoints``).
+    engine : {"pytorch", "openvino"}
+        What shall carry images through the network; PyTorch does where OpenVINO cannot.
 
     Raises
     ------
     Misuse
-        If the name or the kind of weights is unknown.
+        If the name, the kind of weights or the engine is unknown, or the device asked for is not there.
     Problem
         If the weights file is absent and cannot be fetched, or is not the one its name promises.
 
@@ -197,7 +204,8 @@ def load(name: str, *, weights: str, seed: int = 0, cache: str | Path | None = N
     else:
         setattr(module, backbone.head, nn.Identity())
     module.eval().requires_grad_(False)
-    return Loaded(backbone, module, weights, _content_id(module.state_dict()))
+    device = engines.device()
+    return Loaded(backbone, module, weights, _content_id(module.state_dict()), engines.at_hand(engine, device), device)
 
 
 def at_hand(name: str, *, cache: str | Path | None = None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ examples:
   deepcovid reproduce                                   the default edition, up to _build/html
   deepcovid reproduce --edition tiny --set seed=7       another edition and seed, as run tiny-seed-7
   deepcovid reproduce --edition open-cxr --set weights=random --set folders.cohen=/data/covid-chestxray-dataset
+  deepcovid reproduce --edition open-cxr --set engine=openvino --shards 8 --profile slurm
   deepcovid compare tiny recorded/phantom               what differs between two runs, as one page
   deepcovid predict film.png --head results/phantom/fits/resnet18/paper/seed-2020/head.safetensors
 """
@@ -70,8 +72,15 @@ def _parser() -> argparse.ArgumentParser:
 
     reproduce = verb("reproduce", _reproduce, "run everything of an edition, up to the book in _build/html")
     reproduce.add_argument(
-        "--jobs", "-j", type=int, default=runs.cores(), metavar="N", help="processor cores to use (default: all)"
+        "--jobs", "-j", type=int, metavar="N", help="processor cores to use, on a cluster jobs at a time (default: all)"
     )
+    reproduce.add_argument(
+        "--profile", default="laptop", help="where the work is done: laptop, slurm, or a folder (default: laptop)"
+    )
+    reproduce.add_argument(
+        "--shards", type=int, default=1, metavar="N", help="parts of each frozen pass, for a cluster (default: 1)"
+    )
+    _device(reproduce)
     _audience(reproduce)
     curate = verb("curate", _curate, "choose the images and write manifest.csv and funnel.csv")
     curate.add_argument(
@@ -84,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     extract = verb("extract", _extract, "pass every image through a frozen backbone, once, into the cache")
     extract.add_argument("--model", required=True)
     extract.add_argument("--shard", default="1/1", metavar="I/N", help="only this part of the images (default: 1/1)")
+    _device(extract)
     finetune = verb("finetune", _finetune, "train a head on cached features and score the test images")
     finetune.add_argument("--model", required=True)
     book = verb("book", _book, "build the book of a run whose notebooks are there")
@@ -106,6 +116,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+
+
 def _audience(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--audience", choices=("local", "public"), default="local", help="public: keep patients' films out of the book"
@@ -121,10 +135,14 @@ def _run(asked: argparse.Namespace) -> runs.Run:
 def _reproduce(asked: argparse.Namespace) -> int:
     from deepcovid_lib import pipeline
 
-    if asked.jobs < 1:
-        raise Misuse("--jobs must be 1 or more")
+    for option in ("jobs", "shards"):
+        if getattr(asked, option) is not None and getattr(asked, option) < 1:
+            raise Misuse(f"--{option} must be 1 or more")
+    _set_device(asked)
     run = _run(asked)
-    index = pipeline.reproduce(run, jobs=asked.jobs, audience=asked.audience)
+    index = pipeline.reproduce(
+        run, audience=asked.audience, jobs=asked.jobs, profile=asked.profile, shards=asked.shards
+    )
     print(f"The book of run '{run.name}' is at {index}")
     return 0
 
@@ -144,12 +162,13 @@ def _extract(asked: argparse.Namespace) -> None:
 
     run = _run(asked)
     owners.serve(run.root)
-    with runs.timed(run, f"extract-{asked.model}"):
-        stages.extract(run, asked.model, shard=_shard(asked.shard))
-    print(
-        f"deepcovid: done extract-{asked.model} {runs.facts_of(run)[f'extract-{asked.model}']['seconds']}",
-        file=sys.stderr,
-    )
+    _set_device(asked)
+    part, parts = shard = _shard(asked.shard)
+    stage = f"extract-{asked.model}" if parts == 1 else f"part-{asked.model}-{part}-of-{parts}"
+    with runs.timed(run, stage):
+        counts = stages.extract(run, asked.model, shard=shard)
+    print(f"{counts.computed} features computed, {counts.kept} found in the cache", file=sys.stderr)
+    print(f"deepcovid: done {stage} {runs.facts_of(run)[stage]['seconds']}", file=sys.stderr)
 
 
 def _finetune(asked: argparse.Namespace) -> None:
@@ -228,6 +247,11 @@ def _doctor(asked: argparse.Namespace) -> None:
 
     for line in doctor.report():
         print(line)
+
+
+def _set_device(asked: argparse.Namespace) -> None:
+    if asked.device:
+        os.environ["DEEPCOVID_DEVICE"] = asked.device  # `engines.DEVICE`; that module would load torch
 
 
 def _shard(text: str) -> tuple[int, int]:

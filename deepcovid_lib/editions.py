@@ -74,6 +74,8 @@ class Edition(_Strict):
         Backbones, in the order of the tables.
     weights : {"imagenet", "random"}
         ImageNet-pretrained, or seeded and untrained.
+    engine : {"pytorch", "openvino"}
+        What carries images through the frozen layers; OpenVINO is the faster one on processors, an optional extra.
     preset : Fit
         How an image becomes input.
     recipe : RecipeAsked
@@ -97,6 +99,7 @@ class Edition(_Strict):
     copies: int = Field(ge=1)
     models: list[str] = Field(min_length=1)
     weights: Literal["imagenet", "random"]
+    engine: Literal["pytorch", "openvino"] = "pytorch"
     preset: Fit = Fit()
     recipe: RecipeAsked = RecipeAsked()
     folders: dict[str, str] = {}

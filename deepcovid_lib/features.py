@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from deepcovid_lib import backbones, images
+from deepcovid_lib import backbones, engines, images
 from deepcovid_lib.backbones import Loaded
 from deepcovid_lib.files import fingerprint, replacing, sha256
 from deepcovid_lib.images import Preset
@@ -85,14 +85,39 @@ def requests(manifest: pd.DataFrame, *, copies: int, seed: int) -> pd.DataFrame:
     return rows.assign(seed=seed)[list(COLUMNS)]
 
 
+def part(requests: pd.DataFrame, shard: tuple[int, int]) -> pd.DataFrame:
+    """Return the rows of one of n parts of the images, for jobs that work beside each other on one cache.
+
+    Parameters
+    ----------
+    requests : DataFrame
+        From `requests`.
+    shard : (int, int)
+        ``(i, n)``: the i-th of n parts, i counting from 1. All copies of an image are in one part.
+
+    Raises
+    ------
+    Misuse
+        If i is not one of 1 to n.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"sha256": ["aa", "aa", "bb", "cc"], "copy": [0, 1, 0, 0]})
+    >>> part(rows, (1, 2))["sha256"].tolist(), part(rows, (2, 2))["sha256"].tolist()
+    (['aa', 'aa', 'cc'], ['bb'])
+    """
+    number, parts = shard
+    if not 1 <= number <= parts:
+        raise Misuse(f"there is no shard {number}/{parts}", remedy="shards count from 1/n to n/n")
+    return requests[pd.factorize(requests["sha256"])[0] % parts == number - 1]
+
+
 def extract(
     requests: pd.DataFrame,
     loaded: Loaded,
     *,
     preset: Preset,
     cache: str | Path,
-    shard: tuple[int, int] = (1, 1),
-    device: str | None = None,
 ) -> Counts:
     """Compute the features that the cache lacks, and leave them there.
 
@@ -111,28 +136,19 @@ def extract(
         How a film becomes a square.
     cache : path-like
         The cache's folder; features go to ``features/<backbone>-<weights_id>/<preset>/``, small images to ``images/``.
-    shard : (int, int)
-        ``(i, n)`` leaves all but the i-th of n parts of the images to other jobs; i counts from 1.
-    device : str, optional
-        Torch's name of a device; by default ``"cuda"`` where there is one, else ``"cpu"``. Features of different
-        devices agree to rounding, not to the bit.
+        Features of different engines never share an entry; those of different devices do, equal to rounding.
 
     Returns
     -------
     Counts
-        ``computed`` and ``kept``, in distinct features of this shard.
+        ``computed`` and ``kept``, in distinct features.
 
     Raises
     ------
-    Misuse
-        If the shard is not one of 1 to n.
     Problem
         If a film cannot be read or is no longer the one that the manifest names.
     """
-    part, parts = shard
-    if not 1 <= part <= parts:
-        raise Misuse(f"there is no shard {part}/{parts}", remedy="shards count from 1/n to n/n")
-    films = [film for _, film in _items(requests).groupby("sha256", sort=False)][part - 1 :: parts]
+    films = [film for _, film in _items(requests).groupby("sha256", sort=False)]
     items = [_Item(*row) for film in films for row in film.itertuples(index=False)]
     with ThreadPoolExecutor(READERS) as pool:
         found = pool.map(lambda item: _read(*_feature_entry(item.key, loaded, preset, cache)) is not None, items)
@@ -140,13 +156,13 @@ def extract(
         counts = Counts(len(missing), len(items) - len(missing))
         if not missing:
             return counts
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        module = loaded.module.to(device=device, memory_format=torch.channels_last)
+        shape = (BATCH, 3, preset.size, preset.size)
+        carry = engines.passer(loaded.module, engine=loaded.engine, device=loaded.device, shape=shape)
         squares = _squares(missing, preset, Path(cache), pool)
         batches = track(range(0, len(missing), BATCH), label=f"extract {loaded.backbone.name}")
         for start in batches:
             batch = missing[start : start + BATCH]
-            features = _forward(module, np.stack(list(islice(squares, len(batch)))), device)
+            features = _forward(carry, np.stack(list(islice(squares, len(batch)))))
             shaped = features.reshape(len(batch), *loaded.backbone.feature_shape)
             for item, feature in zip(batch, shaped, strict=True):
                 _write(*_feature_entry(item.key, loaded, preset, cache), feature)
@@ -162,7 +178,7 @@ def version() -> str:
     >>> len(version())
     12
     """
-    return fingerprint(images.__file__, backbones.__file__, __file__)
+    return fingerprint(images.__file__, backbones.__file__, engines.__file__, __file__)
 
 
 def gather(requests: pd.DataFrame, loaded: Loaded, *, preset: Preset, cache: str | Path) -> torch.Tensor:
@@ -207,14 +223,10 @@ def _items(requests: pd.DataFrame) -> pd.DataFrame:
     return requests.assign(key=_keys(requests)).drop_duplicates("key")[list(_Item._fields)]
 
 
-def _forward(module: torch.nn.Module, squares: np.ndarray, device: str) -> np.ndarray:
+def _forward(carry: engines.Pass, squares: np.ndarray) -> np.ndarray:
     """Features of up to 32 squares (n, size, size, 3), by a batch of exactly 32."""
     padding = np.zeros((BATCH - len(squares), *squares.shape[1:]), np.uint8)
-    batch = torch.from_numpy(images.normalise(np.concatenate([squares, padding])))
-    full_precision = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-    with torch.inference_mode(), full_precision:
-        features = module(batch.to(device=device, memory_format=torch.channels_last))
-    return features[: len(squares)].float().cpu().numpy()
+    return carry(images.normalise(np.concatenate([squares, padding])))[: len(squares)]
 
 
 def _squares(items: Sequence[_Item], preset: Preset, cache: Path, pool: ThreadPoolExecutor) -> Iterator[np.ndarray]:
@@ -245,8 +257,10 @@ def _square(item: _Item, preset: Preset, cache: Path) -> np.ndarray:
 
 def _feature_entry(key: str, loaded: Loaded, preset: Preset, cache: str | Path) -> tuple[Path, dict[str, object]]:
     """Where a feature lies, and what its file must say of itself."""
-    folder = Path(cache) / "features" / f"{loaded.backbone.name}-{loaded.weights_id}" / preset.key
-    entry = {"backbone": loaded.backbone.name, "weights_id": loaded.weights_id, "preset": preset.key, "key": key}
+    name = "-".join([loaded.backbone.name, loaded.weights_id, *([] if loaded.engine == "pytorch" else [loaded.engine])])
+    folder = Path(cache) / "features" / name / preset.key
+    entry = {"backbone": loaded.backbone.name, "weights_id": loaded.weights_id, "engine": loaded.engine}
+    entry |= {"preset": preset.key, "key": key}
     return folder / key[:2] / f"{key}.safetensors", entry
 
 

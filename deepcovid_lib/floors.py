@@ -52,10 +52,10 @@ def seen(run: Run, chosen: pd.DataFrame, networks: Sequence[str]) -> list[Rung]:
 
 def pooled(run: Run, chosen: pd.DataFrame, network: str) -> Rung:
     """Return what a frozen network makes of the films, maps averaged over their positions."""
-    from deepcovid_lib import backbones, features
+    from deepcovid_lib import features
 
     wanted = features.requests(chosen, copies=1, seed=run.edition.seed)
-    loaded = backbones.load(network, weights=run.edition.weights, seed=run.edition.seed)
+    loaded = stages.backbone(run, network)
     features.extract(wanted, loaded, preset=stages.preset(run), cache=run.cache)
     parts = []
     for start in range(0, len(wanted), AT_ONCE):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from deepcovid_lib import backbones, features, stages
+from deepcovid_lib import features, stages
 from deepcovid_lib.runs import Run
 
 
@@ -32,7 +32,7 @@ def sides(run: Run, model: str) -> tuple[Part, Part]:
     train, test : Part
         Raw features: not standardised. The training side holds the augmented copies.
     """
-    loaded = backbones.load(model, weights=run.edition.weights, seed=run.edition.seed)
+    loaded = stages.backbone(run, model)
     wanted = features.requests(stages.manifest(run), copies=run.edition.copies, seed=run.edition.seed)
     features.extract(wanted, loaded, preset=stages.preset(run), cache=run.cache)
     parts = (wanted[wanted["split"] == split].reset_index(drop=True) for split in ("train", "test"))

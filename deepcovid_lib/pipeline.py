@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -11,26 +12,43 @@ import sys
 import time
 from pathlib import Path
 
+import yaml
 from tqdm import tqdm
 
 from deepcovid_lib import owners, runs, site
-from deepcovid_lib.problems import Problem
+from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
 
 DONE = re.compile(r"^deepcovid: done (\S+) ([\d.]+)$")
 TOLD = re.compile(r"^(deepcovid: .+|[\w-]+( [\w-]+)?: \d+ of \d+, about .+)$")
+ENDED = re.compile(r"^Finished jobid: \d+ \(Rule: (\w+)\)$")
 STALE = 60  # seconds
 PLANNED = re.compile(r"^(\w+)\s+(\d+)$")
 
 
-def reproduce(run: Run, *, jobs: int, audience: site.Audience) -> Path:
+def reproduce(
+    run: Run, *, audience: site.Audience, jobs: int | None = None, profile: str = "laptop", shards: int = 1
+) -> Path:
     """Bring a run up to date and its book into place; return the path of the book's first page.
 
     Nothing is done again where nothing changed. One `reproduce` works in a checkout at a time; what a killed one left
-    at work has ended before the next begins.
+    at work on this machine has ended before the next begins.
+
+    Parameters
+    ----------
+    run : Run
+    audience : {"local", "public"}
+    jobs : int, optional
+        Processor cores on this machine, jobs at a time on a cluster; by default the profile's number.
+    profile : str
+        One of the folders in `profiles/`, or the path of another: where the work is done.
+    shards : int
+        In how many parts each frozen pass is done.
 
     Raises
     ------
+    Misuse
+        If there is no such profile.
     Problem
         With the first failure's own line; the log keeps the rest.
     """
@@ -41,12 +59,14 @@ def reproduce(run: Run, *, jobs: int, audience: site.Audience) -> Path:
             file=snakefile,
             remedy="clone the repository, or open one notebook alone",
         )
+    options = _options(run.root, profile, jobs)
     with owners.own(run.root) as environment:
         _sweep(run)
         stamp = run.folder / f"book-{audience}.txt"
         if stamp.is_file() and not _book(run, stamp).is_dir():
             stamp.unlink()
-        _snakemake(run, snakefile, jobs=jobs, audience=audience, environment=environment)
+        config = [f"run={run.name}", f"audience={audience}", f"shards={shards}"]
+        _snakemake(run, [*options, "--config", *config], jobs=jobs or runs.cores(), environment=environment)
         return site.put_in_place(run, _book(run, stamp)) / "index.html"
 
 
@@ -70,19 +90,28 @@ def _book(run: Run, stamp: Path) -> Path:
     return run.root / stamp.read_text(encoding="utf-8").strip()
 
 
-def _snakemake(run: Run, snakefile: Path, *, jobs: int, audience: str, environment: dict[str, str]) -> None:
+def _options(root: Path, profile: str, jobs: int | None) -> list[str]:
+    """Snakemake's options for a profile; a number of jobs counts cores here and jobs elsewhere."""
+    folder = root / "profiles" / profile if os.sep not in profile else Path(profile)
+    if not (folder / "config.yaml").is_file():
+        known = ", ".join(sorted(path.parent.name for path in root.glob("profiles/*/config.yaml")))
+        raise Misuse(f"no profile '{profile}'", remedy=f"choose {known}, or give the path of a folder of your own")
+    settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    executor = settings.get("executor", "local")
+    plugin = f"snakemake_executor_plugin_{executor.replace('-', '_')}"
+    if executor != "local" and importlib.util.find_spec(plugin) is None:
+        raise Misuse(
+            f"profile '{profile}' needs Snakemake's executor '{executor}', which is not installed",
+            remedy=f"install it with: pip install {plugin.replace('_', '-')}",
+        )
+    counted = [] if jobs is None else ["--cores" if executor == "local" else "--jobs", str(jobs)]
+    return ["--profile", str(folder), *counted]
+
+
+def _snakemake(run: Run, options: list[str], *, jobs: int, environment: dict[str, str]) -> None:
     command = [
         *(sys.executable, "-m", "deepcovid_lib.owners", "snakemake"),
-        *("--snakefile", snakefile, "--directory", run.root, "--cores", jobs),
-        *(
-            "--config",
-            f"run={run.name}",
-            f"audience={audience}",
-            "--rerun-incomplete",
-            "--keep-going",
-            "--nolock",
-            "--nocolor",
-        ),
+        *("--snakefile", run.root / "Snakefile", "--directory", run.root, *options),
     ]
     log = run.folder / "log.txt"
     seconds = expected(run)
@@ -98,7 +127,7 @@ def _snakemake(run: Run, snakefile: Path, *, jobs: int, audience: str, environme
             env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
         )
         planned: dict[str, int] = {}
-        bar, steps, began = None, 0, time.monotonic()
+        bar, steps, finished, began = None, 0, 0, time.monotonic()
         for line in process.stdout:
             record.write(line)
             record.flush()
@@ -119,6 +148,13 @@ def _snakemake(run: Run, snakefile: Path, *, jobs: int, audience: str, environme
                 if bar is not None:
                     bar.update()
                     _say(f"[{steps}/{total}] {done[1]} {float(done[2]):.0f} s{_estimate(planned, seconds, jobs)}")
+            elif ended := ENDED.match(line):
+                finished += 1
+                if finished > steps and bar is not None:  # done on another machine, whose lines are not heard here
+                    planned[ended[1]] = planned.get(ended[1], 1) - 1
+                    steps += 1
+                    bar.update()
+                    _say(f"[{steps}/{total}] {ended[1]}{_estimate(planned, seconds, jobs)}")
             elif TOLD.match(line):
                 if line.startswith("deepcovid: "):
                     spoken.append(line.removeprefix("deepcovid: "))
@@ -129,7 +165,14 @@ def _snakemake(run: Run, snakefile: Path, *, jobs: int, audience: str, environme
             _say(f"run {run.name}: {time.monotonic() - began:.0f} s in all")
     if process.wait():
         where = log.relative_to(run.root)
-        raise Problem(spoken[0] if spoken else _reason(log), remedy=f"the log is {where}")
+        raise Problem((spoken or _elsewhere(log) or [_reason(log)])[0], remedy=f"the log is {where}")
+
+
+def _elsewhere(log: Path) -> list[str]:
+    """What jobs on other machines said of their failure, in the logs that Snakemake's log names."""
+    named = dict.fromkeys(re.findall(r"/\S+\.log\b", log.read_text(encoding="utf-8")))
+    texts = [Path(name).read_text(encoding="utf-8", errors="replace") for name in named if Path(name).is_file()]
+    return re.findall(r"^deepcovid: (?!done )(.+)$", "\n".join(texts), flags=re.MULTILINE)
 
 
 def _reason(log: Path) -> str:
@@ -140,7 +183,7 @@ def _reason(log: Path) -> str:
 
 
 def _rule(stage: str) -> str:
-    name = re.sub(r"^(extract|finetune)-.*$", r"\1", stage)
+    name = re.sub(r"^(part|extract|finetune)-.*$", r"\1", stage)
     return name.replace("-", "_")
 
 
@@ -151,7 +194,7 @@ def _estimate(planned: dict[str, int], seconds: dict[str, float], jobs: int) -> 
     left = 0.0
     for rule, count in planned.items():
         known = [taken for stage, taken in seconds.items() if _rule(stage) == rule]
-        whole_machine = rule in ("dataset", "extract", "book")
+        whole_machine = rule in ("dataset", "part", "extract", "book")
         left += count * (sum(known) / len(known) if known else 5) / (1 if whole_machine else min(jobs, 2))
     return f", about {left / 60:.0f} min left" if left >= 90 else f", about {left:.0f} s left"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from deepcovid_lib import backbones, features, stages
+from deepcovid_lib import features, stages
 from deepcovid_lib import manifest as manifests
 from deepcovid_lib.runs import Run
 
@@ -42,7 +42,7 @@ def gather(run: Run, model: str) -> Pool:
     """
     rows = stages.manifest(run)
     wanted = features.requests(rows, copies=run.edition.copies, seed=run.edition.seed)
-    loaded = backbones.load(model, weights=run.edition.weights, seed=run.edition.seed)
+    loaded = stages.backbone(run, model)
     features.extract(wanted, loaded, preset=stages.preset(run), cache=run.cache)
     numbers = features.gather(wanted, loaded, preset=stages.preset(run), cache=run.cache)
     known = rows.assign(group=manifests.group(rows)).set_index("image_id")

@@ -65,7 +65,7 @@ def network(loaded: Loaded, head: dict[str, Tensor]) -> nn.Sequential:
 def trained(run: Run, model: str) -> nn.Sequential:
     """Return the run's own network with the head it trained, training it first if it is not there."""
     path = stages.fit(run, model) / "head.safetensors"
-    loaded = backbones.load(model, weights=run.edition.weights, seed=run.edition.seed)
+    loaded = stages.backbone(run, model)
     head, _ = heads.load(path, expect={"backbone": model, "weights_id": loaded.weights_id})
     return network(loaded, head)
 
@@ -87,7 +87,7 @@ def redrawn(run: Run, model: str) -> dict[str, nn.Sequential]:
     head = Draws(seed).head(backbones.get(model))
     if run.edition.recipe.features == "standardised":
         head = scaling.fold(head, scaling.measure(frozen.sides(run, model)[0].features))
-    own = backbones.load(model, weights=run.edition.weights, seed=run.edition.seed)
+    own = stages.backbone(run, model)
     other = backbones.load(model, weights="random", seed=seed)
     return {"head": network(own, head), "head and backbone": network(other, head)}
 

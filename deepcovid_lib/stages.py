@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from filelock import FileLock
@@ -20,6 +21,10 @@ from deepcovid_lib.files import read_json, sha256, write_csv, write_json
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
 from deepcovid_lib.sources import Candidates, chexpert, cohen, nih, phantom, released
+
+if TYPE_CHECKING:
+    from deepcovid_lib.backbones import Loaded
+    from deepcovid_lib.features import Counts
 
 BESIDE = ("funnel.csv", "rejected.csv")
 READERS = {
@@ -156,17 +161,30 @@ def trust(run: Run) -> str:
     )
 
 
-def extract(run: Run, model: str, *, shard: tuple[int, int] = (1, 1)) -> None:
-    """Pass the run's images through a frozen backbone; leaves the cache full and `features/<model>.csv`."""
-    from deepcovid_lib import backbones, features  # torch is slow to import; who only reads scores needs none
+def backbone(run: Run, model: str) -> Loaded:
+    """Return one of the run's backbones with its weights, to be carried by the run's engine."""
+    from deepcovid_lib import backbones  # torch is slow to import; who only reads scores needs none
+
+    return backbones.load(model, weights=run.edition.weights, seed=run.edition.seed, engine=run.edition.engine)
+
+
+def extract(run: Run, model: str, *, shard: tuple[int, int] = (1, 1)) -> Counts:
+    """Pass the run's images, or one of n parts of them, through a frozen backbone into the cache.
+
+    Leaves `features/<model>.csv`, for a part `features/parts/<model>-<i>-of-<n>.csv`: what the cache now holds.
+    """
+    from deepcovid_lib import features
 
     _known(run, model)
     wanted = features.requests(manifest(run), copies=run.edition.copies, seed=run.edition.seed)
-    loaded = backbones.load(model, weights=run.edition.weights, seed=run.edition.seed)
-    features.extract(wanted, loaded, preset=preset(run), cache=run.cache, shard=shard)
-    if shard == (1, 1):
-        listed = wanted[["image_id", "copy", "split", "label"]].assign(weights_id=loaded.weights_id)
-        write_csv(listed, run.folder / "features" / f"{model}.csv")
+    loaded = backbone(run, model)
+    wanted = features.part(wanted, shard)
+    counts = features.extract(wanted, loaded, preset=preset(run), cache=run.cache)
+    listed = wanted[["image_id", "copy", "split", "label"]].assign(weights_id=loaded.weights_id)
+    part, parts = shard
+    name = model if parts == 1 else f"parts/{model}-{part}-of-{parts}"
+    write_csv(listed, run.folder / "features" / f"{name}.csv")
+    return counts
 
 
 def fit(run: Run, model: str) -> Path:
@@ -184,10 +202,10 @@ def fit(run: Run, model: str) -> Path:
         if all((folder / name).is_file() for name in ("head.safetensors", "history.csv", "scores.csv")):
             _refuse_other_inputs(run, model)
             return folder
-        from deepcovid_lib import backbones, features, finetune, heads, scaling
+        from deepcovid_lib import features, finetune, heads, scaling
 
         wanted = features.requests(rows, copies=run.edition.copies, seed=run.edition.seed)
-        loaded = backbones.load(model, weights=run.edition.weights, seed=run.edition.seed)
+        loaded = backbone(run, model)
         features.extract(wanted, loaded, preset=preset(run), cache=run.cache)
         sides = {
             side: (listed, features.gather(listed, loaded, preset=preset(run), cache=run.cache))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from deepcovid_lib import backbones, features, records, runs, stages, training, variations
+from deepcovid_lib import features, records, runs, stages, training, variations
 from deepcovid_lib.files import write_csv, write_json
 from deepcovid_lib.finetune import Recipe
 from deepcovid_lib.frozen import Part
@@ -229,7 +229,7 @@ def _cached(
     run: Run, train: pd.DataFrame, test: pd.DataFrame, model: str, preset: Preset, recipe: Recipe | None = None
 ) -> np.ndarray:
     """Scores of a head trained on cached features."""
-    loaded = backbones.load(model, weights=run.edition.weights, seed=run.edition.seed)
+    loaded = stages.backbone(run, model)
     sides = []
     for rows in (train, test):
         features.extract(rows, loaded, preset=preset, cache=run.cache)
@@ -247,7 +247,7 @@ def _looped(
     recipe = _recipe(run, extent, regime)
     reference = _cached(run, train, test, model, preset, recipe)
     score = training.scores(
-        backbones.load(model, weights=run.edition.weights, seed=run.edition.seed),
+        stages.backbone(run, model),
         training.squares(train, preset),
         (train["label"] == "covid").to_numpy(),
         training.squares(test, preset),

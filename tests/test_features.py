@@ -127,7 +127,8 @@ def test_shards_make_up_the_whole_and_leave_the_same_bytes(manifest, tmp_path):
     loaded = _loaded()
     features.extract(wanted, loaded, preset=PRESET, cache=tmp_path / "whole")
     counts = [
-        features.extract(wanted, loaded, preset=PRESET, cache=tmp_path / "parts", shard=(part, 3)) for part in (3, 1, 2)
+        features.extract(features.part(wanted, (number, 3)), loaded, preset=PRESET, cache=tmp_path / "parts")
+        for number in (3, 1, 2)
     ]
     assert sum(count.computed for count in counts) == 46
     assert min(count.computed for count in counts) > 0
@@ -137,10 +138,9 @@ def test_shards_make_up_the_whole_and_leave_the_same_bytes(manifest, tmp_path):
 
 
 @pytest.mark.parametrize("shard", [(0, 2), (3, 2), (1, 0)])
-def test_a_shard_that_does_not_exist_is_a_misuse(manifest, tmp_path, shard):
-    wanted = features.requests(manifest, copies=1, seed=0)
+def test_a_shard_that_does_not_exist_is_a_misuse(manifest, shard):
     with pytest.raises(Misuse, match="there is no shard"):
-        features.extract(wanted, _loaded(), preset=PRESET, cache=tmp_path, shard=shard)
+        features.part(features.requests(manifest, copies=1, seed=0), shard)
 
 
 def test_each_film_is_decoded_once_for_its_copies_and_for_all_models(manifest, tmp_path, read):

@@ -27,4 +27,4 @@ def test_a_failure_is_read_from_the_log(tmp_path):
 def test_without_a_checkout_it_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
     with pytest.raises(Problem, match="needs the project's checkout"):
-        pipeline.reproduce(runs.begin("tiny"), jobs=1, audience="local")
+        pipeline.reproduce(runs.begin("tiny"), audience="local")
