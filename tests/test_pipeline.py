@@ -1,9 +1,10 @@
 """The pipeline's estimate and its reading of a failure."""
 
 import pytest
+import yaml
 
 from deepcovid_lib import pipeline, runs
-from deepcovid_lib.problems import Problem
+from deepcovid_lib.problems import Misuse, Problem
 
 
 def test_the_estimate_follows_what_each_stage_took_before():
@@ -28,3 +29,42 @@ def test_without_a_checkout_it_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
     with pytest.raises(Problem, match="needs the project's checkout"):
         pipeline.reproduce(runs.begin("tiny"), audience="local")
+
+
+def test_a_profile_says_where_the_work_is_done():
+    options = pipeline._options(runs.root(), "laptop", None)
+    assert options == ["--profile", str(runs.root() / "profiles" / "laptop")]
+    assert pipeline._options(runs.root(), "laptop", 3)[2:] == ["--cores", "3"]
+
+
+def test_a_profile_of_one_s_own_counts_jobs_where_its_executor_does(tmp_path, monkeypatch):
+    (tmp_path / "config.yaml").write_text("executor: cluster-generic\n")
+    monkeypatch.setattr(pipeline.importlib.util, "find_spec", lambda name: name)
+    assert pipeline._options(runs.root(), str(tmp_path), 7) == ["--profile", str(tmp_path), "--jobs", "7"]
+
+
+def test_an_unknown_profile_or_a_missing_executor_is_a_misuse(monkeypatch):
+    with pytest.raises(Misuse, match="no profile 'slrum'; choose laptop, slurm"):
+        pipeline._options(runs.root(), "slrum", None)
+    monkeypatch.setattr(pipeline.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(Misuse, match="pip install snakemake-executor-plugin-slurm"):
+        pipeline._options(runs.root(), "slurm", None)
+
+
+def test_profiles_differ_only_in_where():
+    profiles = {
+        path.parent.name: yaml.safe_load(path.read_text(encoding="utf-8"))
+        for path in (runs.root() / "profiles").glob("*/config.yaml")
+    }
+    assert set(profiles) == {"laptop", "slurm"}
+    assert "executor" not in profiles["laptop"]
+    for name in ("rerun-incomplete", "keep-going", "nolock", "nocolor"):
+        assert all(profile[name] is True for profile in profiles.values())
+
+
+def test_a_failure_on_another_machine_is_told_in_its_own_words(tmp_path):
+    elsewhere = tmp_path / "12.log"
+    elsewhere.write_text("deepcovid: done scores 3.1\ndeepcovid: film.png: is cut short; fetch the file again\n")
+    log = tmp_path / "log.txt"
+    log.write_text(f"Error in rule part:\n    log: {elsewhere} (check log file(s) for error details)\n")
+    assert pipeline._elsewhere(log) == ["film.png: is cut short; fetch the file again"]

@@ -1,0 +1,255 @@
+"""Prove the Slurm profile on a real one-node Slurm: `python benchmarks/slurm.py --keep recorded/slurm.json`.
+
+Installs Debian's Slurm where it is missing, starts it on this machine alone, and removes what it installed. One clone
+of the repository makes the tiny edition here, in one piece; another makes it as Slurm jobs, two at a time, each frozen
+pass in three parts. There one part is cancelled while it works, the command is killed while notebooks run, and the
+same command is given again. Then every file that may not differ is compared. Needs root, `apt-get` and the project's
+environment; it proves what is committed.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("slurm-wlm", "munge")
+SHARDS, JOBS = 3, 2
+PATIENCE = 1800
+CONFIGURATION = """
+ClusterName=one
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+AuthType=auth/munge
+CredType=cred/munge
+MpiDefault=none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SchedulerParameters=sched_interval=2
+KillWait=2
+StateSaveLocation={place}/state
+SlurmdSpoolDir={place}/spool
+SlurmctldPidFile={place}/slurmctld.pid
+SlurmdPidFile={place}/slurmd.pid
+SlurmctldLogFile={place}/slurmctld.log
+SlurmdLogFile={place}/slurmd.log
+SlurmctldPort=16817
+SlurmdPort=16818
+ReturnToService=2
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
+PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def say(line):
+    print(f"{datetime.now():%H:%M:%S} {line}", flush=True)
+
+
+def output(*command, **more):
+    return subprocess.run(command, check=True, capture_output=True, text=True, **more).stdout
+
+
+@contextmanager
+def installed():
+    """Have Slurm's programs while the block runs; yield the environment that holds Snakemake's plugin for them."""
+    missing = [name for name in PACKAGES if subprocess.run(["dpkg", "-s", name], capture_output=True).returncode]
+    if missing:
+        say(f"installing {', '.join(missing)}")
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(["apt-get", "update", "-qq"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["apt-get", "install", "-y", "-qq", *missing], check=True, stdout=subprocess.DEVNULL, env=quiet)
+    try:
+        yield
+    finally:
+        if missing:
+            say("removing what was installed")
+            subprocess.run(["apt-get", "purge", "-y", "-qq", "--auto-remove", *missing], stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def cluster(place):
+    """Run Slurm's daemons on the loopback while the block runs; yield the variables that lead to them."""
+    host = output("hostname", "-s").strip()
+    for name in ("state", "spool"):
+        (place / name).mkdir(parents=True)
+    configuration = place / "slurm.conf"
+    configuration.write_text(CONFIGURATION.format(host=host, place=place, cpus=os.cpu_count()), encoding="utf-8")
+    settings = {"SLURM_CONF": str(configuration)}
+    environment = {**os.environ, **settings}
+    munge = None
+    if subprocess.run("munge -n | unmunge", shell=True, capture_output=True).returncode:
+        Path("/run/munge").mkdir(exist_ok=True)
+        shutil.chown("/run/munge", "munge", "munge")
+        munge = subprocess.Popen(["runuser", "-u", "munge", "--", "/usr/sbin/munged", "--foreground"])
+    daemons = [subprocess.Popen([f"/usr/sbin/{name}", "-D"], env=environment) for name in ("slurmctld", "slurmd")]
+    try:
+        for _ in range(60):
+            told = subprocess.run(["sinfo", "-h", "-o", "%t"], env=environment, capture_output=True, text=True)
+            if told.stdout.strip() == "idle":
+                break
+            time.sleep(1)
+        else:
+            raise SystemExit(f"Slurm does not start; see {place}")
+        yield settings
+    finally:
+        for daemon in (*daemons[::-1], *([munge] if munge else [])):
+            daemon.terminate()
+            daemon.wait(30)
+
+
+def clone(place):
+    """Clone the repository with the environment it was made with; return its folder."""
+    subprocess.run(["git", "clone", "-q", ROOT, place], check=True)
+    (place / ".venv").symlink_to(ROOT / ".venv")
+    return place
+
+
+def started(folder, log, *options, **variables):
+    """Start `deepcovid reproduce` of the tiny edition in a clone."""
+    command = [".venv/bin/python", "-m", "deepcovid_lib.cli", "reproduce", "--edition", "tiny", *options]
+    paths = os.pathsep.join([str(folder), *([variables.pop("site")] if "site" in variables else [])])
+    environment = {**os.environ, "PYTHONPATH": paths, **variables}
+    with open(log, "a", encoding="utf-8") as stream:
+        return subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+
+def queue(settings):
+    """Return Slurm's running jobs as (number, rule)."""
+    told = output("squeue", "-h", "-t", "R", "-o", "%i|%k", env={**os.environ, **settings})
+    lines = [line.split("|", 1) for line in told.splitlines()]
+    return [(number, re.sub(r"^rule_|_wildcards.*$", "", comment)) for number, comment in lines]
+
+
+def await_rule(settings, wanted, process):
+    """Wait until a job of one of these rules runs; return its number and rule."""
+    ends = time.monotonic() + PATIENCE
+    while time.monotonic() < ends and process.poll() is None:
+        for number, rule in queue(settings):
+            if rule in wanted:
+                return number, rule
+        time.sleep(0.5)
+    raise SystemExit(f"no job of {', '.join(wanted)} was seen at work")
+
+
+def finished(process, log):
+    if process.wait(PATIENCE):
+        raise SystemExit(f"the command failed:\n{log.read_text(encoding='utf-8')[-2000:]}")
+
+
+def digests(folder):
+    """Return the SHA-256 of every file of a run that two equal runs share, by kind."""
+    kinds = {
+        "manifest": ["results/tiny/manifest.csv"],
+        "features": ["cache/features/**/*.safetensors"],
+        "lists of features": ["results/tiny/features/*.csv"],
+        "heads": ["results/tiny/fits/**/head.safetensors"],
+        "scores": ["results/tiny/fits/**/scores.csv"],
+        "tables": ["results/tiny/tables/*.csv"],
+        "figures' data": ["results/tiny/figures/*.csv"],
+    }
+    return {
+        kind: {
+            str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for pattern in patterns
+            for path in sorted(folder.glob(pattern))
+        }
+        for kind, patterns in kinds.items()
+    }
+
+
+def proof(place):
+    """Make the run here and on Slurm with its two accidents; return the report."""
+    site = place / "site"
+    subprocess.run(
+        [ROOT / ".venv/bin/uv", "pip", "install", "-q", "--target", site, "--no-deps"]
+        + ["snakemake-executor-plugin-slurm", "snakemake-executor-plugin-slurm-jobstep", "throttler"],
+        check=True,
+    )
+    began = time.monotonic()
+    here, there = clone(place / "here"), clone(place / "there")
+    log = place / "here.log"
+    say("the tiny edition on this machine, in one piece")
+    finished(started(here, log), log)
+    alone = time.monotonic() - began
+    with cluster(place / "slurm") as settings:
+        say(f"the same as Slurm jobs, {JOBS} at a time, each pass in {SHARDS} parts")
+        began, log = time.monotonic(), place / "there.log"
+        options = ("--profile", "slurm", "--shards", str(SHARDS), "--jobs", str(JOBS))
+        variables = {"site": str(site), **settings}
+        process = started(there, log, *options, **variables)
+        cancelled, rule = await_rule(settings, ("part",), process)
+        time.sleep(4)
+        subprocess.run(["scancel", cancelled], check=True, env={**os.environ, **settings})
+        say(f"cancelled job {cancelled}, a {rule}")
+        killed_at, rule = await_rule(settings, ("calibration", "scores", "thresholds", "reliability"), process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        say(f"killed the command with -9 while job {killed_at}, {rule}, was at work; the same command again")
+        before = (there / "results/tiny/log.txt").read_text(encoding="utf-8")
+        process = started(there, log, *options, **variables)
+        finished(process, log)
+        after = (there / "results/tiny/log.txt").read_text(encoding="utf-8")
+        version = output("sinfo", "--version").split()[-1]
+        seconds = time.monotonic() - began
+    mine, theirs = digests(here), digests(there)
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": output("git", "describe", "--always", "--dirty=+", "--exclude=*", cwd=ROOT).strip(),
+        "slurm": version,
+        "plugin": output("ls", site).split("slurm-")[1].split(".dist-info")[0],
+        "cores": os.cpu_count(),
+        "shards": SHARDS,
+        "jobs_at_a_time": JOBS,
+        "submitted": [len(re.findall(r"submitted with SLURM jobid", text)) for text in (before, after)],
+        "restarted": len(re.findall(r"Trying to restart job", before)),
+        "killed_at": rule,
+        "seconds": {"one piece, no Slurm": round(alone), "Slurm, with both accidents": round(seconds)},
+        "compared": {
+            kind: {
+                "files": len(mine[kind]),
+                "equal": sum(theirs[kind].get(name) == digest for name, digest in mine[kind].items()),
+                "beside": len(set(theirs[kind]) - set(mine[kind])),
+            }
+            for kind in mine
+        },
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", type=Path, help="write the report there")
+    asked = parser.parse_args()
+    if os.geteuid() or not shutil.which("apt-get"):
+        raise SystemExit("this needs root on a Debian machine: it installs Slurm and removes it again")
+    place = ROOT / "_build" / "slurm"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    with installed():
+        report = proof(place)
+    text = json.dumps(report, indent=1) + "\n"
+    print(text)
+    differing = {kind: told for kind, told in report["compared"].items() if set(told.values()) - {told["files"], 0}}
+    if differing or not report["restarted"] or not all(told["files"] for told in report["compared"].values()):
+        raise SystemExit(f"not proven: {differing or 'no job was retried, or a kind of file is missing'}")
+    if asked.keep:
+        asked.keep.write_text(text, encoding="utf-8")
+    shutil.rmtree(place)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
