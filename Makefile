@@ -7,7 +7,7 @@ SHELL := /bin/bash
 export PYTHONDONTWRITEBYTECODE :=
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env book test coverage test-faults repository archive lock clean
+.PHONY: help env book test coverage test-faults bench repository archive lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ coverage: env  ## branch coverage of the library under the tests, subprocesses a
 
 test-faults: env  ## the slow faults: kills, full disks; RECORD=recorded/faults.json runs all and keeps the outcome
 	@.venv/bin/python -m pytest -q -n 2 --dist loadfile tests/faults --faults $(if $(RECORD),--record-faults $(RECORD),-m slow_fault)
+
+bench: env  ## measure speed and memory beside their targets; keeps recorded/benchmarks
+	@.venv/bin/python -m benchmarks
 
 repository: env  ## write the project's address everywhere: URL=https://host/owner/name, or URL= to unset
 	@test "$(origin URL)" != undefined || { echo "Write: make repository URL=https://host/owner/name" >&2; exit 2; }

@@ -54,7 +54,7 @@ def per_model(slug):
 
 NOTEBOOKS = """
     dataset architectures augmentation scores thresholds reliability roc-and-confusion paper-versus-run recorded
-    audit claims shortcuts positive-control saliency uncertainty calibration recipes model-card
+    audit claims shortcuts positive-control saliency uncertainty calibration recipes model-card speed
 """.split()
 RUNNER = f"{PY} -m deepcovid_lib.runner {{params.name}} {RUN.name} --expect {{output}}"
 CURATION = library(
@@ -365,6 +365,19 @@ rule model_card:
     params:
         name="model-card",
         asked=asked(*WHAT_COUNTS, "copies", "models", "preset", "recipe", "tests_paper", "weights"),
+    resources: mem_mb=1500, runtime=20
+    shell: RUNNER
+
+
+rule speed:
+    input:
+        notebook("speed"), sorted(str(path) for name in ("benchmarks", "slurm") for path in Path("recorded").glob(f"{name}/*")),
+        LOOKS, library("figures/speeds", "speeds", "records", "stages"),
+    output:
+        tables(*(f"tab-speed-{what}" for what in ("targets", "growth", "costs", "slurm"))),
+        figures("fig-speed-engines", "fig-speed-stages"), executed("speed"), values("speed"),
+    params:
+        name="speed",
     resources: mem_mb=1500, runtime=20
     shell: RUNNER
 

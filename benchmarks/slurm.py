@@ -1,9 +1,10 @@
-"""Prove the Slurm profile on a real one-node Slurm: `python benchmarks/slurm.py --keep recorded/slurm.json`.
+"""Prove the Slurm profile on a real one-node Slurm: `python -m benchmarks.slurm`.
 
 Installs Debian's Slurm where it is missing, starts it on this machine alone, and removes what it installed. One clone
 of the repository makes the tiny edition here, in one piece; another makes it as Slurm jobs, two at a time, each frozen
 pass in three parts. There one part is cancelled while it works, the command is killed while notebooks run, and the
-same command is given again. Then every file that may not differ is compared. Needs root, `apt-get` and the project's
+same command is given again. Then every file that may not differ is compared, and the outcome kept in
+`recorded/slurm`. Needs root, `apt-get` and the project's
 environment; it proves what is committed.
 """
 
@@ -15,11 +16,14 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+
+import pandas as pd
+
+from deepcovid_lib import files, records, runs
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("slurm-wlm", "munge")
@@ -173,7 +177,7 @@ def digests(folder):
 
 
 def proof(place):
-    """Make the run here and on Slurm with its two accidents; return the report."""
+    """Make the run here and on Slurm with its two accidents; return what happened, and by kind how many files agree."""
     site = place / "site"
     subprocess.run(
         [ROOT / ".venv/bin/uv", "pip", "install", "-q", "--target", site, "--no-deps"]
@@ -207,49 +211,44 @@ def proof(place):
         version = output("sinfo", "--version").split()[-1]
         seconds = time.monotonic() - began
     mine, theirs = digests(here), digests(there)
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": output("git", "describe", "--always", "--dirty=+", "--exclude=*", cwd=ROOT).strip(),
+    told = {
         "slurm": version,
-        "plugin": output("ls", site).split("slurm-")[1].split(".dist-info")[0],
-        "cores": os.cpu_count(),
         "shards": SHARDS,
         "jobs_at_a_time": JOBS,
         "submitted": [len(re.findall(r"submitted with SLURM jobid", text)) for text in (before, after)],
         "restarted": len(re.findall(r"Trying to restart job", before)),
         "killed_at": rule,
-        "seconds": {"one piece, no Slurm": round(alone), "Slurm, with both accidents": round(seconds)},
-        "compared": {
-            kind: {
-                "files": len(mine[kind]),
-                "equal": sum(theirs[kind].get(name) == digest for name, digest in mine[kind].items()),
-                "beside": len(set(theirs[kind]) - set(mine[kind])),
-            }
-            for kind in mine
-        },
+        "seconds_in_one_piece": round(alone),
+        "seconds_on_slurm": round(seconds),
     }
+    compared = [
+        {"kind": kind, "files": len(files), "equal": sum(theirs[kind].get(name) == files[name] for name in files)}
+        for kind, files in mine.items()
+    ]
+    return told, pd.DataFrame(compared)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--keep", type=Path, help="write the report there")
-    asked = parser.parse_args()
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     if os.geteuid() or not shutil.which("apt-get"):
         raise SystemExit("this needs root on a Debian machine: it installs Slurm and removes it again")
     place = ROOT / "_build" / "slurm"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
+    started, began = datetime.now(UTC), time.monotonic()
     with installed():
-        report = proof(place)
-    text = json.dumps(report, indent=1) + "\n"
-    print(text)
-    differing = {kind: told for kind, told in report["compared"].items() if set(told.values()) - {told["files"], 0}}
-    if differing or not report["restarted"] or not all(told["files"] for told in report["compared"].values()):
-        raise SystemExit(f"not proven: {differing or 'no job was retried, or a kind of file is missing'}")
-    if asked.keep:
-        asked.keep.write_text(text, encoding="utf-8")
+        told, compared = proof(place)
+    print(json.dumps(told, indent=1), compared.to_string(index=False), sep="\n")
+    if not told["restarted"] or not all(told["submitted"]) or (compared["files"] == 0).any():
+        raise SystemExit("not proven: no job was tried again, no job came after the kill, or a kind of file is missing")
+    folder = records.folder() / "slurm"
+    files.write_csv(compared, folder / "compared.csv")
+    files.write_json(
+        {"slurm": {**runs.circumstances(started, time.monotonic() - began), **told}}, folder / "facts.json"
+    )
+    records.seal("slurm")
     shutil.rmtree(place)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -172,7 +172,7 @@ def keep(run: Run) -> Path:
 
 
 def seal(name: str) -> None:
-    """Write the digests of a recorded run's tables, scores and histories into its `digests.json`."""
+    """Write the digests of a record's tables, scores and histories into its `digests.json`."""
     place = _of(name)
     found = {path.relative_to(place).as_posix(): sha256(path) for path in sorted(place.rglob("*.csv"))}
     write_json(found, place / "digests.json")

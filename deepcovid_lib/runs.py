@@ -194,19 +194,23 @@ def timed(run: Run, stage: str, **facts: Any) -> Iterator[None]:
     """Note in `facts.json` when and where the block ran, with which versions, and how long it took."""
     started, began = datetime.now(UTC), time.monotonic()
     yield
-    note = {
-        "started": started.isoformat(timespec="seconds"),
-        "seconds": round(time.monotonic() - began, 2),
-        "device": device(),
-        "python": platform.python_version(),
-        "versions": versions(),
-        "commit": commit(Path(__file__).parent),
-        **facts,
-    }
+    note = {**circumstances(started, time.monotonic() - began), **facts}
     path = run.folder / "facts.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(".facts.lock")):
         write_json({**facts_of(run), stage: note}, path)
+
+
+def circumstances(started: datetime, seconds: float) -> dict[str, Any]:
+    """Return when and where something was done, with which versions, and how long it took."""
+    return {
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(seconds, 2),
+        "device": device(),
+        "python": platform.python_version(),
+        "versions": versions(),
+        "commit": commit(Path(__file__).parent),
+    }
 
 
 def facts_of(run: Run) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """Fine-tuning the head on cached features, against the plain loop and against scikit-learn."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,13 +8,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from deepcovid_lib import backbones, features, finetune, heads, images
+from benchmarks.plain_loop import plain_fit
+from deepcovid_lib import backbones, engines, features, finetune, heads, images
 from deepcovid_lib.finetune import Recipe
 from deepcovid_lib.problems import Misuse, Problem
-
-_spec = importlib.util.spec_from_file_location("plain_loop", Path(__file__).with_name("plain_loop.py"))
-plain_loop = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(plain_loop)
 
 
 @pytest.fixture
@@ -49,9 +44,9 @@ def test_the_cached_way_gives_the_plain_loops_head(name):
     recipe = Recipe(batch_size=5, epochs=2, learning_rate=1e-3)
     loaded = backbones.load(name, weights="random", seed=0)
     inputs = torch.from_numpy(images.normalise(squares))
-    plain, told = plain_loop.plain_fit(inputs, labels, loaded.module, name, recipe, seed=2)
-    module = loaded.module.to(memory_format=torch.channels_last)
-    cached = torch.from_numpy(features._forward(module, squares, "cpu")).view(12, *loaded.backbone.feature_shape)
+    plain, told = plain_fit(inputs, labels, loaded.module, name, recipe, seed=2)
+    carry = engines.passer(loaded.module, engine="pytorch", device="cpu", shape=(features.BATCH, 3, 224, 224))
+    cached = torch.from_numpy(features._forward(carry, squares)).view(12, *loaded.backbone.feature_shape)
     head, history = finetune.fit(cached, labels, backbone_name=name, recipe=recipe, seed=2)
     assert _largest_difference(head, plain) < 1e-4
     np.testing.assert_allclose(history[["loss", "accuracy"]], told, rtol=1e-4)
@@ -72,7 +67,7 @@ def test_the_cached_way_gives_the_plain_loops_head(name):
 )
 def test_every_recipe_agrees_with_torchs_own_gradient(small, name, recipe):
     made, labels = small
-    plain, told = plain_loop.plain_fit(made[name], labels, nn.Identity(), name, recipe, seed=1)
+    plain, told = plain_fit(made[name], labels, nn.Identity(), name, recipe, seed=1)
     head, history = finetune.fit(made[name], labels, backbone_name=name, recipe=recipe, seed=1)
     assert _largest_difference(head, plain) < 1e-4
     np.testing.assert_allclose(history[["loss", "accuracy"]], told, rtol=1e-4)

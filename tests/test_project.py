@@ -20,8 +20,8 @@ ORDER = """
     engines backbones features finetune scaling heads checks areas metrics tables resolution audit counterparts verdicts
     pairs calibration precision figures diagrams runs owners records sides comparison markup comparison_page stages
     pools repeats thresholds findings claims films people thumbnails rungs ladders floors controls frozen saliency
-    attributions variations training sweeps artefacts predict doctor provenance address cards tripod archive citations
-    papermap imprints explorer licences mutants clusters faults runner replays pages staging site pipeline cli
+    attributions variations training sweeps speeds artefacts predict doctor provenance address cards tripod archive
+    citations papermap imprints explorer licences mutants faults runner replays pages staging site pipeline cli
 """.split()
 
 

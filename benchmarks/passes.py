@@ -1,0 +1,80 @@
+"""The frozen pass: images per second of every engine, and what the library's own takes beside the fastest."""
+
+import numpy as np
+import torch
+
+from benchmarks import material, measures
+from benchmarks.report import Outcome, Target
+from deepcovid_lib import backbones, engines, images
+from deepcovid_lib.features import BATCH
+
+MODELS = ("resnet18", "resnet50", "squeezenet", "densenet121")
+OURS = "OpenVINO (engine=openvino)"
+DEFAULT = "PyTorch, channels last (the default)"
+TOLERANCE = 1e-5
+
+
+def carriers(loaded: backbones.Loaded, shape: tuple[int, ...]) -> dict[str, engines.Pass]:
+    """Return every engine as a function of a batch."""
+    module = loaded.module
+    plain = backbones.load(loaded.backbone.name, weights="random").module
+    torch._inductor.config.freezing = True
+    compiled = torch.compile(backbones.load(loaded.backbone.name, weights="random").module)
+
+    def by(network):
+        def carry(batch):
+            with torch.inference_mode(mode=network is not compiled), torch.no_grad():
+                return network(torch.from_numpy(batch)).numpy()
+
+        return carry
+
+    return {
+        "PyTorch, as it comes": by(plain),
+        "torch.compile, frozen weights": by(compiled),
+        OURS: engines.passer(module, engine="openvino", device="cpu", shape=shape),
+        DEFAULT: engines.passer(module, engine="pytorch", device="cpu", shape=shape),
+    }
+
+
+def measure(models: tuple[str, ...] = MODELS, batches: int = 3, size: int = 224) -> Outcome:
+    """Carry batches of films through each backbone by each engine, in turns."""
+    paths, films = material.films()
+    squares = np.stack([images.square(path, images.Preset(size=size)) for path in paths[:BATCH]])
+    batch = images.normalise(squares)
+    targets, rows = [], []
+    for name in models:
+        carrying = carriers(backbones.load(name, weights="random"), batch.shape)
+        features = {engine: carry(batch) for engine, carry in carrying.items()}
+        taken = measures.side_by_side(*(lambda carry=carry: carry(batch) for carry in carrying.values()), turns=batches)
+        rates = {engine: len(batch) / seconds for engine, seconds in zip(carrying, taken, strict=True)}
+        largest = np.abs(features["PyTorch, as it comes"]).max()
+        off = {
+            engine: float(np.abs(found - features["PyTorch, as it comes"]).max() / largest)
+            for engine, found in features.items()
+        }
+        rows += [
+            {"model": name, "engine": engine, "images per second": rate, "difference": off[engine]}
+            for engine, rate in rates.items()
+        ]
+        fastest = max(rates, key=rates.get)
+        how = f"{rates[OURS]:.1f} images/s beside {rates[fastest]:.1f} by {fastest}"
+        targets.append(
+            Target(
+                f"{name}: engine=openvino over the fastest", rates[OURS] / rates[fastest], "least", 0.9, "times", how
+            )
+        )
+        how = f"{rates[DEFAULT]:.1f} images/s beside {rates[fastest]:.1f} by {fastest}"
+        targets.append(
+            Target(f"{name}: the default over the fastest", rates[DEFAULT] / rates[fastest], "least", 0.9, "times", how)
+        )
+        targets.append(
+            Target(
+                f"{name}: largest difference from PyTorch",
+                max(off.values()),
+                "most",
+                TOLERANCE,
+                "of the largest feature",
+                "all engines",
+            )
+        )
+    return Outcome(targets, rows, films)
