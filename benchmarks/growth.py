@@ -1,6 +1,5 @@
 """Growth: the frozen pass over ever more images, stopped in the middle, and shared by two jobs."""
 
-import itertools
 import json
 import subprocess
 import sys
@@ -85,6 +84,7 @@ def _stopped(listed: Path, cache: Path, count: int) -> int:
     job.kill()
     job.wait()
     complete = _entries(cache)
+    assert 0 < complete < count, f"killed with {complete} of {count} done: not in the middle"
     _, (_, computed, kept) = measures.alone(WORK, listed, cache, 1, 1)
     assert computed + kept == count
     return complete - kept
@@ -94,5 +94,5 @@ def _shared(listed: Path, cache: Path) -> int:
     """How many features are still to be computed after two jobs did half each at the same time."""
     jobs = [_started(listed, cache, part, 2) for part in (1, 2)]
     done = [json.loads(job.communicate()[0].splitlines()[-1])[1][1] for job in jobs]
-    assert min(itertools.accumulate(done)) > 0
+    assert min(done) > 0, f"the two jobs computed {done}"
     return measures.alone(WORK, listed, cache, 1, 1)[1][1]

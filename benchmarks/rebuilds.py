@@ -54,7 +54,7 @@ def measure(edition: str = "phantom") -> Outcome:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(FOLDER)}
+    return {**os.environ, "PYTHONPATH": str(FOLDER), "DEEPCOVID_ROOT": str(FOLDER)}
 
 
 def _reproduce(edition: str) -> None:
@@ -68,7 +68,8 @@ def _planned(edition: str) -> list[str]:
     told = subprocess.run(command, cwd=FOLDER, env=_environment(), check=True, capture_output=True, text=True)
     text = told.stdout + told.stderr
     table = re.search(r"^job +count\n[- ]+\n(.*?)^total", text, flags=re.MULTILINE | re.DOTALL)
-    return [line.split()[0] for line in table[1].splitlines()] if table else []
+    assert table, f"a change was made, yet nothing is planned:\n{text}"
+    return [line.split()[0] for line in table[1].splitlines()]
 
 
 def _append(path: Path, old: str, new: str) -> None:

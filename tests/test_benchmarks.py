@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import decoding, heads, intervals, material, measures, report
+from benchmarks import curation, decoding, heads, intervals, material, measures, report
 from deepcovid_lib import records
 
 
@@ -50,6 +50,13 @@ def test_intervals_are_measured():
     outcome = intervals.measure(images=200, replicates=20, many=500)
     assert [target.unit for target in outcome.targets] == ["s", "s"]
     assert all(target.value > 0 for target in outcome.targets)
+
+
+def test_curation_reads_the_made_file_whole(monkeypatch):
+    monkeypatch.setattr(material, "REAL", None)
+    outcome = curation.measure(rows=200, turns=1)
+    assert outcome.films == "a made label file of 200 rows"
+    assert all(0 < target.value < np.inf for target in outcome.targets)
 
 
 @pytest.mark.usefixtures("few")
