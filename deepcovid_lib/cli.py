@@ -158,11 +158,12 @@ def _curate(asked: argparse.Namespace) -> None:
 
 
 def _extract(asked: argparse.Namespace) -> None:
-    from deepcovid_lib import owners, stages
+    from deepcovid_lib import engines, owners, stages
 
+    _set_device(asked)
+    engines.device()  # said before anything is made
     run = _run(asked)
     owners.serve(run.root)
-    _set_device(asked)
     part, parts = shard = _shard(asked.shard)
     stage = f"extract-{asked.model}" if parts == 1 else f"part-{asked.model}-{part}-of-{parts}"
     with runs.timed(run, stage):

@@ -22,6 +22,7 @@ from deepcovid_lib.progress import track
 CLASSES = ("non_covid", "covid")
 ROWS_SCORED_TOGETHER = 64
 
+_ONE_HOT = torch.eye(len(CLASSES))
 _MASK_OF_BYTE = torch.from_numpy(2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)).float()
 
 
@@ -69,7 +70,7 @@ class Recipe:
         """Return torch's optimizer for these parameters, and the schedule to step after each epoch."""
         common = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
         if self.optimizer == "adam":
-            optimiser, step_size, gamma = torch.optim.Adam(parameters, **common), self.epochs, 1.0
+            optimiser, step_size, gamma = torch.optim.Adam(parameters, **common, fused=True), self.epochs, 1.0
         else:
             optimiser, step_size, gamma = torch.optim.SGD(parameters, momentum=0.9, **common), 7, 0.1
         return optimiser, torch.optim.lr_scheduler.StepLR(optimiser, step_size, gamma)
@@ -170,24 +171,22 @@ def fit(features: Tensor, labels: ArrayLike, *, backbone_name: str, recipe: Reci
     _check_features(features, backbone)
     targets = _targets(labels, len(features))
     draws = Draws(seed)
-    head = draws.head(backbone)
-    for parameter in head.values():
-        parameter.grad = torch.zeros_like(parameter)
-    optimiser, schedule = recipe.optimiser(list(head.values()))
+    head, whole = _in_one_piece(draws.head(backbone))
+    optimiser, schedule = recipe.optimiser([whole])
     size = min(recipe.batch_size, len(features))
     step = (_map_step if len(backbone.feature_shape) > 1 else _linear_step)(head, features, draws, size)
     rows = []
     for epoch in track(range(1, recipe.epochs + 1), label=f"fine-tune {backbone_name}"):
-        loss = right = 0.0
+        loss, right = torch.zeros(2)
         with _one_thread():
             for batch in draws.order(len(features)).split(recipe.batch_size):
-                batch_loss, batch_right = step(batch, targets[batch])
+                batch_loss, batch_right = step(batch, targets.index_select(0, batch))
                 optimiser.step()
                 loss += batch_loss
                 right += batch_right
         schedule.step()
         rows.append({"epoch": epoch, "loss": float(loss) / len(features), "accuracy": float(right) / len(features)})
-    return Fit({name: parameter.detach() for name, parameter in head.items()}, pd.DataFrame(rows))
+    return Fit({name: part.clone() for name, part in head.items()}, pd.DataFrame(rows))
 
 
 def score(features: Tensor, head: dict[str, Tensor], backbone_name: str) -> np.ndarray:
@@ -240,6 +239,19 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def _in_one_piece(head: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+    """The head's parts and their gradients as views into one tensor, which an optimizer moves in one go."""
+    whole = torch.cat([part.flatten() for part in head.values()])
+    whole.grad = torch.zeros_like(whole)
+    sizes = [part.numel() for part in head.values()]
+    pieces = zip(head.items(), whole.split(sizes), whole.grad.split(sizes), strict=True)
+    views = {}
+    for (name, part), values, slopes in pieces:
+        views[name] = values.view_as(part)
+        views[name].grad = slopes.view_as(part)
+    return views, whole
+
+
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -283,10 +295,9 @@ def _map_step(head: dict[str, Tensor], features: Tensor, draws: Draws, size: int
 def _cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The sum of Eq. 1 over a batch (n, 2), how many are right, and the slope of the mean by the logits."""
     logarithms = torch.log_softmax(logits, dim=1)
-    loss = -logarithms.gather(1, targets[:, None]).sum()
+    loss = logarithms.gather(1, targets[:, None]).sum().neg_()
     right = (logits.argmax(dim=1) == targets).sum()
-    slope = logarithms.exp_()
-    slope.scatter_add_(1, targets[:, None], torch.full((len(logits), 1), -1.0))
+    slope = logarithms.exp_().sub_(_ONE_HOT.index_select(0, targets))
     return loss, right, slope.div_(len(logits))
 
 

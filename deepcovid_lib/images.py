@@ -86,7 +86,8 @@ def _pixels(stream, path: str | Path) -> np.ndarray:
         image = reader(stream)
         _refuse_odd(image, path)
         image.load()
-        return _plain(ImageOps.exif_transpose(image))
+        ImageOps.exif_transpose(image, in_place=True)
+        return _plain(image)
     except Problem:
         raise
     except Exception as fault:  # on damaged bytes Pillow raises a dozen types
@@ -232,10 +233,11 @@ def normalise(images: np.ndarray) -> np.ndarray:
     >>> print(normalise(np.full((1, 2, 2, 3), 255, np.uint8))[0, :, 0, 0].round(3))
     [2.249 2.429 2.64 ]
     """
-    scaled = images.astype(np.float32) / np.float32(255)
-    scaled -= np.float32(IMAGENET_MEAN)
-    scaled /= np.float32(IMAGENET_STD)
-    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+    scaled = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32)
+    scaled /= np.float32(255)
+    scaled -= np.float32(IMAGENET_MEAN)[:, None, None]
+    scaled /= np.float32(IMAGENET_STD)[:, None, None]
+    return scaled
 
 
 class Transform(NamedTuple):

@@ -40,10 +40,13 @@ def test_help_shows_every_command_and_examples(capsys):
         (["reproduce", "--jobs", "0"], "--jobs"),
         (["compare", "never-begun", "phantom"], "'never-begun' is no run"),
         (["extract", "--edition", "tiny", "--model", "resnet18", "--shard", "3/2"], "not I/N"),
+        (["extract", "--edition", "tiny", "--model", "resnet18", "--device", "abacus"], "offers no device 'abacus'"),
+        (["reproduce", "--edition", "tiny", "--shards", "0"], "--shards"),
     ],
 )
 def test_wrong_use_is_one_line_and_status_2(arguments, says, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
+    monkeypatch.setenv("DEEPCOVID_DEVICE", "cpu")  # so that what a command sets goes again
     assert cli.main(arguments) == 2
     error = capsys.readouterr().err
     assert says in error
