@@ -1,5 +1,7 @@
 """The frozen pass: images per second of every engine, and what the library's own takes beside the fastest."""
 
+import shutil
+
 import numpy as np
 import torch
 
@@ -9,31 +11,33 @@ from deepcovid_lib import backbones, engines, images
 from deepcovid_lib.features import BATCH
 
 MODELS = ("resnet18", "resnet50", "squeezenet", "densenet121")
+PLAIN = "PyTorch, as it comes"
 OURS = "OpenVINO (engine=openvino)"
 DEFAULT = "PyTorch, channels last (the default)"
 TOLERANCE = 1e-5
 
 
 def carriers(loaded: backbones.Loaded, shape: tuple[int, ...]) -> dict[str, engines.Pass]:
-    """Return every engine as a function of a batch."""
-    module = loaded.module
-    plain = backbones.load(loaded.backbone.name, weights="random").module
-    torch._inductor.config.freezing = True
-    compiled = torch.compile(backbones.load(loaded.backbone.name, weights="random").module)
+    """Return every engine as a function of a batch; without a C++ compiler, no compiled one."""
+
+    def fresh():
+        return backbones.load(loaded.backbone.name, weights="random").module
 
     def by(network):
         def carry(batch):
-            with torch.inference_mode(mode=network is not compiled), torch.no_grad():
+            with torch.no_grad():
                 return network(torch.from_numpy(batch)).numpy()
 
         return carry
 
-    return {
-        "PyTorch, as it comes": by(plain),
-        "torch.compile, frozen weights": by(compiled),
-        OURS: engines.passer(module, engine="openvino", device="cpu", shape=shape),
-        DEFAULT: engines.passer(module, engine="pytorch", device="cpu", shape=shape),
+    carrying = {
+        PLAIN: by(fresh()),
+        DEFAULT: engines.passer(fresh(), engine="pytorch", device="cpu", shape=shape),
     }
+    if shutil.which("c++"):
+        torch._inductor.config.freezing = True
+        carrying["torch.compile, frozen weights"] = by(torch.compile(fresh()))
+    return {**carrying, OURS: engines.passer(loaded.module, engine="openvino", device="cpu", shape=shape)}
 
 
 def measure(models: tuple[str, ...] = MODELS, batches: int = 3, size: int = 224) -> Outcome:
@@ -47,11 +51,8 @@ def measure(models: tuple[str, ...] = MODELS, batches: int = 3, size: int = 224)
         features = {engine: carry(batch) for engine, carry in carrying.items()}
         taken = measures.side_by_side(*(lambda carry=carry: carry(batch) for carry in carrying.values()), turns=batches)
         rates = {engine: len(batch) / seconds for engine, seconds in zip(carrying, taken, strict=True)}
-        largest = np.abs(features["PyTorch, as it comes"]).max()
-        off = {
-            engine: float(np.abs(found - features["PyTorch, as it comes"]).max() / largest)
-            for engine, found in features.items()
-        }
+        largest = np.abs(features[PLAIN]).max()
+        off = {engine: float(np.abs(found - features[PLAIN]).max() / largest) for engine, found in features.items()}
         rows += [
             {"model": name, "engine": engine, "images per second": rate, "difference": off[engine]}
             for engine, rate in rates.items()

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.metrics import roc_auc_score
 
@@ -22,6 +23,7 @@ def measure(models: tuple[str, ...] = MODELS, few: int = 64, many: int = 448, ep
     paths = paths[: min(many, len(paths))]
     many = len(paths)
     table = material.requests(paths)
+    table = pd.concat([table, table[: many // 12].assign(copy=1)], ignore_index=True)  # 465 of the paper's 5,536
     floor = ours = plain = 0.0
     rows = []
     for name in models:
@@ -35,7 +37,7 @@ def measure(models: tuple[str, ...] = MODELS, few: int = 64, many: int = 448, ep
     difference, areas = _equal(paths[:60])
     how = (
         f"{ours:.0f} s beside {floor:.0f} s for {TRAINING + TESTING} passes by OpenVINO; ours timed on {few} and "
-        f"{many} films from their files to features in the cache, and scaled; the heads in full"
+        f"{len(table)} passes from the films' files to features in the cache, and scaled; the heads in full"
     )
     return Outcome(
         [

@@ -33,12 +33,16 @@ def targets() -> pd.DataFrame:
         {
             "part": told["part"],
             "what": told["what"],
-            "measured": [f"{row.value:.3g} {row.unit}".strip() for row in told.itertuples()],
-            "bound": [f"at {row.at} {row.bound:.4g} {row.unit}".strip() for row in told.itertuples()],
+            "measured": [f"{_number(row.value)} {row.unit}".strip() for row in told.itertuples()],
+            "bound": [f"at {row.at} {_number(row.bound)} {row.unit}".strip() for row in told.itertuples()],
             "verdict": [verdict(row.value, row.bound, row.at) for row in told.itertuples()],
             "how": told["how"],
         }
     )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def verdict(value: float, bound: float, at: str) -> str:

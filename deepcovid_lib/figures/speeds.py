@@ -38,7 +38,7 @@ def engines(rates: pd.DataFrame) -> Drawing:
     axes.tick_params(axis="y", length=0, colors=style.ink())
     axes.set(ylim=(len(names) - 0.5, -0.5), xlabel="images per second")
     axes.set_xlim(0, rates["images per second"].max() * 1.12)
-    axes.grid(axis="x")
+    axes.grid(visible=False)
     axes.spines["left"].set_visible(False)
     figure.legend(loc="outside lower center", ncols=2)
     told = [
@@ -74,7 +74,7 @@ def stages(seconds: pd.DataFrame) -> Drawing:
     axes.set_yticks(range(len(data)), data["stage"])
     axes.tick_params(axis="y", length=0, colors=style.ink())
     axes.set(ylim=(len(data) - 0.5, -0.5), xlim=(0, 130 * data["share"].max()), xlabel="share of the stages' time, %")
-    axes.grid(axis="x")
+    axes.grid(visible=False)
     axes.spines["left"].set_visible(False)
     told = ", ".join(f"{row.stage} {row.share:.0%}" for row in data.itertuples())
     return Drawing(figure, data, f"Share of the time: {told}.")
