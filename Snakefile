@@ -371,11 +371,11 @@ rule model_card:
 
 rule speed:
     input:
-        notebook("speed"), sorted(str(path) for name in ("benchmarks", "slurm") for path in Path("recorded").glob(f"{name}/*")),
+        notebook("speed"), sorted(str(path) for path in Path("recorded").glob("benchmarks/*")),
         LOOKS, library("figures/speeds", "speeds", "records", "stages"),
     output:
-        tables(*(f"tab-speed-{what}" for what in ("targets", "growth", "costs", "slurm"))),
-        figures("fig-speed-engines", "fig-speed-stages"), executed("speed"), values("speed"),
+        tables(*(f"tab-speed-{what}" for what in ("targets", "growth", "costs"))),
+        figures("fig-speed-engines"), executed("speed"), values("speed"),
     params:
         name="speed",
     resources: mem_mb=1500, runtime=20

@@ -22,12 +22,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from deepcovid_lib import files, records, runs
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("slurm-wlm", "munge")
-SHARDS, JOBS = 3, 2
+SHARDS, JOBS, CORES = 3, 2, os.cpu_count()
 PATIENCE = 1800
 CONFIGURATION = """
 ClusterName=one
@@ -53,7 +54,8 @@ SlurmdLogFile={place}/slurmd.log
 SlurmctldPort=16817
 SlurmdPort=16818
 ReturnToService=2
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
+SlurmdParameters=config_overrides
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -89,8 +91,11 @@ def cluster(place):
     host = output("hostname", "-s").strip()
     for name in ("state", "spool"):
         (place / name).mkdir(parents=True)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
     configuration = place / "slurm.conf"
-    configuration.write_text(CONFIGURATION.format(host=host, place=place, cpus=os.cpu_count()), encoding="utf-8")
+    configuration.write_text(
+        CONFIGURATION.format(host=host, place=place, cpus=JOBS * CORES, memory=memory), encoding="utf-8"
+    )
     settings = {"SLURM_CONF": str(configuration)}
     environment = {**os.environ, **settings}
     munge = None
@@ -98,7 +103,8 @@ def cluster(place):
         Path("/run/munge").mkdir(exist_ok=True)
         shutil.chown("/run/munge", "munge", "munge")
         munge = subprocess.Popen(["runuser", "-u", "munge", "--", "/usr/sbin/munged", "--foreground"])
-    daemons = [subprocess.Popen([f"/usr/sbin/{name}", "-D"], env=environment) for name in ("slurmctld", "slurmd")]
+    quiet = {"env": environment, "stderr": subprocess.DEVNULL}  # they write logs of their own
+    daemons = [subprocess.Popen([f"/usr/sbin/{name}", "-D"], **quiet) for name in ("slurmctld", "slurmd")]
     try:
         for _ in range(60):
             told = subprocess.run(["sinfo", "-h", "-o", "%t"], env=environment, capture_output=True, text=True)
@@ -130,6 +136,15 @@ def started(folder, log, *options, **variables):
         return subprocess.Popen(
             command, cwd=folder, env=environment, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
         )
+
+
+def profile(place):
+    """Return the project's Slurm profile, with as many threads to a job as a job has on this machine without Slurm."""
+    settings = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8"))
+    made = place / "profile" / "config.yaml"
+    made.parent.mkdir(exist_ok=True)
+    made.write_text(yaml.safe_dump({**settings, "max-threads": CORES}), encoding="utf-8")
+    return made.parent
 
 
 def queue(settings):
@@ -193,7 +208,7 @@ def proof(place):
     with cluster(place / "slurm") as settings:
         say(f"the same as Slurm jobs, {JOBS} at a time, each pass in {SHARDS} parts")
         began, log = time.monotonic(), place / "there.log"
-        options = ("--profile", "slurm", "--shards", str(SHARDS), "--jobs", str(JOBS))
+        options = ("--profile", str(profile(place)), "--shards", str(SHARDS), "--jobs", str(JOBS))
         variables = {"site": str(site), **settings}
         process = started(there, log, *options, **variables)
         cancelled, rule = await_rule(settings, ("part",), process)

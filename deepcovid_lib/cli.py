@@ -72,7 +72,11 @@ def _parser() -> argparse.ArgumentParser:
 
     reproduce = verb("reproduce", _reproduce, "run everything of an edition, up to the book in _build/html")
     reproduce.add_argument(
-        "--jobs", "-j", type=int, metavar="N", help="processor cores to use, on a cluster jobs at a time (default: all)"
+        "--jobs",
+        "-j",
+        type=int,
+        metavar="N",
+        help="processor cores to use, on a cluster jobs at a time (default: the profile's)",
     )
     reproduce.add_argument(
         "--profile", default="laptop", help="where the work is done: laptop, slurm, or a folder (default: laptop)"

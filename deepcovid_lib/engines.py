@@ -67,10 +67,13 @@ def at_hand(asked: str, device: str) -> str:
     """
     if asked not in NAMES:
         raise Misuse(f"no engine is named '{asked}'", remedy=f"choose {' or '.join(NAMES)}")
-    if asked == "openvino" and device == "cpu" and importlib.util.find_spec("openvino") is None:
-        sys.stderr.write("deepcovid: OpenVINO is not installed (extra 'fast'); PyTorch does its work\n")
-        return "pytorch"
-    return asked if device == "cpu" else "pytorch"
+    if asked == "pytorch":
+        return asked
+    lacking = "is not installed (extra 'fast')" if importlib.util.find_spec("openvino") is None else ""
+    lacking = lacking or ("" if device == "cpu" else f"is not used on {device}")
+    if lacking:
+        sys.stderr.write(f"note: OpenVINO {lacking}; PyTorch does its work\n")
+    return "pytorch" if lacking else asked
 
 
 def passer(module: nn.Module, *, engine: str, device: str, shape: tuple[int, ...]) -> Pass:

@@ -92,11 +92,11 @@ def _book(run: Run, stamp: Path) -> Path:
 
 def _options(root: Path, profile: str, jobs: int | None) -> list[str]:
     """Snakemake's options for a profile; a number of jobs counts cores here and jobs elsewhere."""
-    folder = root / "profiles" / profile if os.sep not in profile else Path(profile)
+    folder = root / "profiles" / profile if os.sep not in profile else Path(profile).resolve()
     if not (folder / "config.yaml").is_file():
         known = ", ".join(sorted(path.parent.name for path in root.glob("profiles/*/config.yaml")))
         raise Misuse(f"no profile '{profile}'", remedy=f"choose {known}, or give the path of a folder of your own")
-    settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")) or {}
     executor = settings.get("executor", "local")
     plugin = f"snakemake_executor_plugin_{executor.replace('-', '_')}"
     if executor != "local" and importlib.util.find_spec(plugin) is None:
@@ -155,6 +155,8 @@ def _snakemake(run: Run, options: list[str], *, jobs: int, environment: dict[str
                     steps += 1
                     bar.update()
                     _say(f"[{steps}/{total}] {ended[1]}{_estimate(planned, seconds, jobs)}")
+            elif line.startswith("note: "):
+                _say(f"    {line}")
             elif TOLD.match(line):
                 if line.startswith("deepcovid: "):
                     spoken.append(line.removeprefix("deepcovid: "))
@@ -165,7 +167,7 @@ def _snakemake(run: Run, options: list[str], *, jobs: int, environment: dict[str
             _say(f"run {run.name}: {time.monotonic() - began:.0f} s in all")
     if process.wait():
         where = log.relative_to(run.root)
-        raise Problem((spoken or _elsewhere(log) or [_reason(log)])[0], remedy=f"the log is {where}")
+        raise Problem(spoken[0] if spoken else (_elsewhere(log) or [_reason(log)])[-1], remedy=f"the log is {where}")
 
 
 def _elsewhere(log: Path) -> list[str]:

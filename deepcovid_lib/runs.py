@@ -236,6 +236,8 @@ def retrain_seconds(run: Run, stage: str) -> float | None:
     models = [model for model in run.edition.models if stage == f"finetune-{model}"] or run.edition.models
     before = ["dataset", *(f"{made}-{model}" for made in ("extract", "finetune") for model in models)]
     facts = facts_of(run)
+    if any(known.startswith(tuple(f"part-{model}-" for model in models)) for known in facts):
+        return None  # done in parts, on who knows how many machines
     try:
         return sum(facts[needed]["seconds"] for needed in dict.fromkeys([*before, stage]))
     except KeyError:

@@ -62,7 +62,7 @@ def test_costs_are_the_measured_seconds_times_the_work_over_the_workers():
     told = speeds.costs(workers=(1, 50)).set_index("work")
     assert told["machine hours"].iloc[0] == pytest.approx(224_316 * 4 * 0.25 / 3600)
     assert told.loc["augmented copies for 100 seeds", "machine hours"] == pytest.approx(100 * 465 / 3600)
-    assert told.loc["100 seeds of four heads, 100 epochs", "machine hours"] == pytest.approx(1.0)
+    assert told.loc["100 seeds of four heads, trained on 2,496 rows", "machine hours"] == pytest.approx(1.0)
     assert told.loc["all of it", "hours on 50"] == pytest.approx(told["machine hours"][:3].sum() / 50)
 
 
