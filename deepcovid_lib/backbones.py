@@ -113,8 +113,8 @@ class Loaded:
         Where the weights come from; with ``"random"`` the network is untrained.
     weights_id : str
         16 hexadecimal digits of a SHA-256 over the weights themselves: equal weights, equal id.
-    engine, device : str
-        What will carry images through it, and where (see `engines`).
+    engine : {"pytorch", "openvino"}
+        What carries images through it on a processor (see `engines`).
     """
 
     backbone: Backbone
@@ -122,7 +122,6 @@ class Loaded:
     weights: str
     weights_id: str
     engine: str = "pytorch"
-    device: str = "cpu"
 
 
 def get(name: str) -> Backbone:
@@ -164,12 +163,12 @@ def load(name: str, *, weights: str, seed: int = 0, cache: str | Path | None = N
     cache : path-like, optional
         The folder of weights files; by default torch's own (``torch.hub.get_dir()/checkpoints``).
     engine : {"pytorch", "openvino"}
-        What shall carry images through the network; PyTorch does where OpenVINO cannot.
+        What shall carry images through the network; PyTorch does where OpenVINO is not installed.
 
     Raises
     ------
     Misuse
-        If the name, the kind of weights or the engine is unknown, or the device asked for is not there.
+        If the name, the kind of weights or the engine is unknown.
     Problem
         If the weights file is absent and cannot be fetched, or is not the one its name promises.
 
@@ -204,8 +203,7 @@ def load(name: str, *, weights: str, seed: int = 0, cache: str | Path | None = N
     else:
         setattr(module, backbone.head, nn.Identity())
     module.eval().requires_grad_(False)
-    device = engines.device()
-    return Loaded(backbone, module, weights, _content_id(module.state_dict()), engines.at_hand(engine, device), device)
+    return Loaded(backbone, module, weights, _content_id(module.state_dict()), engines.at_hand(engine))
 
 
 def at_hand(name: str, *, cache: str | Path | None = None) -> bool:

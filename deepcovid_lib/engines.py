@@ -51,29 +51,25 @@ def device(asked: str | None = None) -> str:
     return asked
 
 
-def at_hand(asked: str, device: str) -> str:
-    """Return the engine that will work: the one asked for, or PyTorch where that one cannot; a line says so.
+def at_hand(asked: str) -> str:
+    """Return the engine asked for, or PyTorch where that one is not installed; a line says so.
 
     Parameters
     ----------
     asked : {"pytorch", "openvino"}
-        OpenVINO is the optional extra ``fast``; it works on processors.
-    device : str
+        OpenVINO is the optional extra ``fast``.
 
     Examples
     --------
-    >>> at_hand("openvino", "cuda")
+    >>> at_hand("pytorch")
     'pytorch'
     """
     if asked not in NAMES:
         raise Misuse(f"no engine is named '{asked}'", remedy=f"choose {' or '.join(NAMES)}")
-    if asked == "pytorch":
-        return asked
-    lacking = "is not installed (extra 'fast')" if importlib.util.find_spec("openvino") is None else ""
-    lacking = lacking or ("" if device == "cpu" else f"is not used on {device}")
-    if lacking:
-        sys.stderr.write(f"note: OpenVINO {lacking}; PyTorch does its work\n")
-    return "pytorch" if lacking else asked
+    if asked == "openvino" and importlib.util.find_spec("openvino") is None:
+        sys.stderr.write("note: OpenVINO is not installed (extra 'fast'); PyTorch does its work\n")
+        return "pytorch"
+    return asked
 
 
 def passer(module: nn.Module, *, engine: str, device: str, shape: tuple[int, ...]) -> Pass:
@@ -84,7 +80,8 @@ def passer(module: nn.Module, *, engine: str, device: str, shape: tuple[int, ...
     module : torch.nn.Module
         In eval mode; PyTorch moves it to the device.
     engine : {"pytorch", "openvino"}
-        From `at_hand`. Both compute in single precision; their results agree to rounding, not to the bit.
+        From `at_hand`. Both compute in single precision; their results agree to rounding, not to the bit. OpenVINO
+        works on processors; elsewhere PyTorch does the work.
     device : str
         From `device`.
     shape : tuple of int
@@ -101,7 +98,7 @@ def passer(module: nn.Module, *, engine: str, device: str, shape: tuple[int, ...
     >>> carry(np.ones((2, 3, 4, 4), np.float32)).shape
     (2, 48)
     """
-    return _openvino(module, shape) if engine == "openvino" else _pytorch(module, device)
+    return _openvino(module, shape) if engine == "openvino" and device == "cpu" else _pytorch(module, device)
 
 
 def _pytorch(module: nn.Module, device: str) -> Pass:

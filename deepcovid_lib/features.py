@@ -136,7 +136,7 @@ def extract(
         How a film becomes a square.
     cache : path-like
         The cache's folder; features go to ``features/<backbone>-<weights_id>/<preset>/``, small images to ``images/``.
-        Features of different engines never share an entry; those of different devices do, equal to rounding.
+        Features asked of different engines never share an entry; those of different devices do, equal to rounding.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def extract(
         if not missing:
             return counts
         shape = (BATCH, 3, preset.size, preset.size)
-        carry = engines.passer(loaded.module, engine=loaded.engine, device=loaded.device, shape=shape)
+        carry = engines.passer(loaded.module, engine=loaded.engine, device=engines.device(), shape=shape)
         squares = _squares(missing, preset, Path(cache), pool)
         batches = track(range(0, len(missing), BATCH), label=f"extract {loaded.backbone.name}")
         for start in batches:

@@ -62,20 +62,6 @@ def rates() -> pd.DataFrame:
     return records.table(NAME, "passes")
 
 
-def stages() -> pd.DataFrame:
-    """Return ``stage, seconds`` of the default edition made from nothing, longest first; small ones together.
-
-    Stages run two at a time, so their seconds add up to more than the run took.
-    """
-    told = records.table(NAME, "rebuilds")
-    group = told["stage"].str.replace(r"^(extract|finetune)-.*", r"\1", regex=True)
-    named = group.map(
-        {"extract": "frozen pass", "finetune": "heads", "dataset": "phantoms and Table I", "book": "book"}
-    )
-    summed = told.assign(stage=named.fillna("other notebooks")).groupby("stage")["seconds"].sum()
-    return summed.sort_values(ascending=False).reset_index()
-
-
 def growth() -> pd.DataFrame:
     """Return ``images, seconds, MiB of memory, bytes per image`` of the frozen pass over ever more small films."""
     return records.table(NAME, "growth")

@@ -17,8 +17,6 @@ def recorded(tmp_path, monkeypatch):
     ).to_csv(folder / "targets.csv", index=False)
     models = ("resnet18", "resnet50", "squeezenet", "densenet121")
     pd.DataFrame({"model": models, "seconds per image": 0.25, "heads": 9.0}).to_csv(folder / "whole.csv", index=False)
-    stages = {"extract-resnet18": 30, "extract-resnet50": 50, "book": 60, "scores": 5, "audit": 6, "dataset": 40}
-    pd.DataFrame(stages.items(), columns=["stage", "seconds"]).to_csv(folder / "rebuilds.csv", index=False)
     monkeypatch.setattr(records, "folder", lambda: tmp_path)
     records.seal("benchmarks")
     return folder
@@ -43,18 +41,6 @@ def test_a_missed_target_says_by_how_much():
 )
 def test_a_bound_itself_is_met(value, bound, at, told):
     assert speeds.verdict(value, bound, at) == told
-
-
-@pytest.mark.usefixtures("recorded")
-def test_stages_of_one_kind_are_summed_and_none_is_lost():
-    told = speeds.stages()
-    assert dict(zip(told["stage"], told["seconds"], strict=True)) == {
-        "frozen pass": 80,
-        "book": 60,
-        "phantoms and Table I": 40,
-        "other notebooks": 11,
-    }
-    assert told["seconds"].is_monotonic_decreasing
 
 
 @pytest.mark.usefixtures("recorded")
@@ -89,16 +75,11 @@ ENGINES = pd.DataFrame(
         "images per second": [31.0, 38.0, 40.0, 45.0, 55.0, 83.0],
     }
 )
-STAGES = pd.DataFrame({"stage": ["frozen pass", "phantoms and Table I", "heads"], "seconds": [200.0, 100.0, 4.0]})
 
 
-@pytest.mark.parametrize(
-    "draw", [lambda: figures.engines(ENGINES), lambda: figures.stages(STAGES)], ids=["engines", "stages"]
-)
-def test_it_draws_and_no_word_is_small_clipped_or_overlapped(draw, legible):
-    legible(draw)
+def test_it_draws_and_no_word_is_small_clipped_or_overlapped(legible):
+    legible(lambda: figures.engines(ENGINES))
 
 
 def test_the_alternative_text_gives_the_numbers():
     assert "SqueezeNet: PyTorch, channels last (the default) 45" in figures.engines(ENGINES).alt
-    assert figures.stages(STAGES).alt == "Share of the time: frozen pass 66%, phantoms and Table I 33%, heads 1%."

@@ -1,4 +1,4 @@
-"""Pictures of speed: images per second by engine, and where the time of a run goes."""
+"""Pictures of speed: images per second by engine."""
 
 from __future__ import annotations
 
@@ -49,32 +49,3 @@ def engines(rates: pd.DataFrame) -> Drawing:
         for name, rows in rates.groupby("model", sort=False)
     ]
     return Drawing(figure, rates, f"Images per second. {'; '.join(told)}.")
-
-
-def stages(seconds: pd.DataFrame) -> Drawing:
-    """Draw which part of a run's time each stage takes.
-
-    Parameters
-    ----------
-    seconds : DataFrame
-        Of `speeds.stages`: ``stage, seconds``.
-
-    Examples
-    --------
-    >>> stages(pd.DataFrame({"stage": ["heads", "book"], "seconds": [30.0, 10.0]})).alt
-    'Share of the time: heads 75%, book 25%.'
-    """
-    data = seconds.assign(share=seconds["seconds"] / seconds["seconds"].sum())
-    figure = Figure(figsize=(style.WIDTH, 0.42 * len(data) + 1.0), layout="constrained")
-    axes = figure.subplots()
-    bars = axes.barh(range(len(data)), 100 * data["share"], 0.65, color=COLOURS[0])
-    axes.bar_label(
-        bars, [f"{row.share:.0%}  ({row.seconds:.0f} s)" for row in data.itertuples()], padding=4, color=style.ink()
-    )
-    axes.set_yticks(range(len(data)), data["stage"])
-    axes.tick_params(axis="y", length=0, colors=style.ink())
-    axes.set(ylim=(len(data) - 0.5, -0.5), xlim=(0, 130 * data["share"].max()), xlabel="share of the stages' time, %")
-    axes.grid(visible=False)
-    axes.spines["left"].set_visible(False)
-    told = ", ".join(f"{row.stage} {row.share:.0%}" for row in data.itertuples())
-    return Drawing(figure, data, f"Share of the time: {told}.")
