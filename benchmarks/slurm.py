@@ -28,6 +28,7 @@ from deepcovid_lib import files, records, runs
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("slurm-wlm", "munge")
+CONFIGURED = Path("/etc/slurm/slurm.conf")
 SHARDS, JOBS, CORES = 3, 2, os.cpu_count()
 PATIENCE = 1800
 CONFIGURATION = """
@@ -87,37 +88,36 @@ def installed():
 
 @contextmanager
 def cluster(place):
-    """Run Slurm's daemons on the loopback while the block runs; yield the variables that lead to them."""
+    """Run Slurm's daemons on the loopback while the block runs."""
+    if CONFIGURED.exists():
+        raise SystemExit(f"this machine has a Slurm already: {CONFIGURED}")
     host = output("hostname", "-s").strip()
     for name in ("state", "spool"):
         (place / name).mkdir(parents=True)
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
-    configuration = place / "slurm.conf"
-    configuration.write_text(
-        CONFIGURATION.format(host=host, place=place, cpus=JOBS * CORES, memory=memory), encoding="utf-8"
-    )
-    settings = {"SLURM_CONF": str(configuration)}
-    environment = {**os.environ, **settings}
-    munge = None
-    if subprocess.run("munge -n | unmunge", shell=True, capture_output=True).returncode:
-        Path("/run/munge").mkdir(exist_ok=True)
-        shutil.chown("/run/munge", "munge", "munge")
-        munge = subprocess.Popen(["runuser", "-u", "munge", "--", "/usr/sbin/munged", "--foreground"])
-    quiet = {"env": environment, "stderr": subprocess.DEVNULL}  # they write logs of their own
-    daemons = [subprocess.Popen([f"/usr/sbin/{name}", "-D"], **quiet) for name in ("slurmctld", "slurmd")]
+    text = CONFIGURATION.format(host=host, place=place, cpus=JOBS * CORES, memory=memory)
+    CONFIGURED.parent.mkdir(exist_ok=True)
+    CONFIGURED.write_text(text, encoding="utf-8")  # here, since jobs get none of the submitter's variables for Slurm
+    started = []
     try:
+        if subprocess.run("munge -n | unmunge", shell=True, capture_output=True).returncode:
+            Path("/run/munge").mkdir(exist_ok=True)
+            shutil.chown("/run/munge", "munge", "munge")
+            started.append(subprocess.Popen(["runuser", "-u", "munge", "--", "/usr/sbin/munged", "--foreground"]))
+        for name in ("slurmctld", "slurmd"):  # they write logs of their own
+            started.append(subprocess.Popen([f"/usr/sbin/{name}", "-D"], stderr=subprocess.DEVNULL))
         for _ in range(60):
-            told = subprocess.run(["sinfo", "-h", "-o", "%t"], env=environment, capture_output=True, text=True)
-            if told.stdout.strip() == "idle":
+            if subprocess.run(["sinfo", "-h", "-o", "%t"], capture_output=True, text=True).stdout.strip() == "idle":
                 break
             time.sleep(1)
         else:
             raise SystemExit(f"Slurm does not start; see {place}")
-        yield settings
+        yield
     finally:
-        for daemon in (*daemons[::-1], *([munge] if munge else [])):
+        for daemon in reversed(started):
             daemon.terminate()
             daemon.wait(30)
+        CONFIGURED.unlink()
 
 
 def clone(place):
@@ -127,11 +127,11 @@ def clone(place):
     return place
 
 
-def started(folder, log, *options, **variables):
+def started(folder, log, *options, site=None):
     """Start `deepcovid reproduce` of the tiny edition in a clone."""
     command = [".venv/bin/python", "-m", "deepcovid_lib.cli", "reproduce", "--edition", "tiny", *options]
-    paths = os.pathsep.join([str(folder), *([variables.pop("site")] if "site" in variables else [])])
-    environment = {**os.environ, "PYTHONPATH": paths, **variables}
+    paths = [str(folder), *([str(site)] if site else [])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     with open(log, "a", encoding="utf-8") as stream:
         return subprocess.Popen(
             command, cwd=folder, env=environment, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
@@ -147,18 +147,18 @@ def profile(place):
     return made.parent
 
 
-def queue(settings):
+def queue():
     """Return Slurm's running jobs as (number, rule)."""
-    told = output("squeue", "-h", "-t", "R", "-o", "%i|%k", env={**os.environ, **settings})
+    told = output("squeue", "-h", "-t", "R", "-o", "%i|%k")
     lines = [line.split("|", 1) for line in told.splitlines()]
     return [(number, re.sub(r"^rule_|_wildcards.*$", "", comment)) for number, comment in lines]
 
 
-def await_rule(settings, wanted, process):
+def await_rule(wanted, process):
     """Wait until a job of one of these rules runs; return its number and rule."""
     ends = time.monotonic() + PATIENCE
     while time.monotonic() < ends and process.poll() is None:
-        for number, rule in queue(settings):
+        for number, rule in queue():
             if rule in wanted:
                 return number, rule
         time.sleep(0.5)
@@ -205,22 +205,21 @@ def proof(place):
     say("the tiny edition on this machine, in one piece")
     finished(started(here, log), log)
     alone = time.monotonic() - began
-    with cluster(place / "slurm") as settings:
+    with cluster(place / "slurm"):
         say(f"the same as Slurm jobs, {JOBS} at a time, each pass in {SHARDS} parts")
         began, log = time.monotonic(), place / "there.log"
         options = ("--profile", str(profile(place)), "--shards", str(SHARDS), "--jobs", str(JOBS))
-        variables = {"site": str(site), **settings}
-        process = started(there, log, *options, **variables)
-        cancelled, rule = await_rule(settings, ("part",), process)
+        process = started(there, log, *options, site=site)
+        cancelled, rule = await_rule(("part",), process)
         time.sleep(4)
-        subprocess.run(["scancel", cancelled], check=True, env={**os.environ, **settings})
+        subprocess.run(["scancel", cancelled], check=True)
         say(f"cancelled job {cancelled}, a {rule}")
-        killed_at, rule = await_rule(settings, ("calibration", "scores", "thresholds", "reliability"), process)
+        killed_at, rule = await_rule(("calibration", "scores", "thresholds", "reliability"), process)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         say(f"killed the command with -9 while job {killed_at}, {rule}, was at work; the same command again")
         before = (there / "results/tiny/log.txt").read_text(encoding="utf-8")
-        process = started(there, log, *options, **variables)
+        process = started(there, log, *options, site=site)
         finished(process, log)
         after = (there / "results/tiny/log.txt").read_text(encoding="utf-8")
         version = output("sinfo", "--version").split()[-1]
