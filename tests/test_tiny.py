@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 CHECKOUT = (
     "Snakefile",
+    "profiles",
     "_config.yml",
     "_toc.yml",
     "index.md",

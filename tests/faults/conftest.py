@@ -88,7 +88,9 @@ class Record:
         write_json({"date": f"{datetime.now(UTC):%Y-%m-%d}", **facts, "faults": faults}, self.target)
 
 
-CHECKOUT = "Snakefile _config.yml _toc.yml index.md CITATION.cff CHANGELOG.md book notebooks editions recorded".split()
+CHECKOUT = (
+    "Snakefile profiles _config.yml _toc.yml index.md CITATION.cff CHANGELOG.md book notebooks editions recorded"
+).split()
 
 
 @pytest.fixture(scope="session")
