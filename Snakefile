@@ -371,10 +371,10 @@ rule model_card:
 
 rule speed:
     input:
-        notebook("speed"), sorted(str(path) for path in Path("recorded").glob("benchmarks/*")),
+        notebook("speed"), sorted(str(path) for name in ("benchmarks", "slurm") for path in Path("recorded").glob(f"{name}/*")),
         LOOKS, library("figures/speeds", "speeds", "records", "stages"),
     output:
-        tables(*(f"tab-speed-{what}" for what in ("targets", "growth", "costs"))),
+        tables(*(f"tab-speed-{what}" for what in ("targets", "growth", "costs", "slurm"))),
         figures("fig-speed-engines"), executed("speed"), values("speed"),
     params:
         name="speed",

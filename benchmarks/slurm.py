@@ -98,14 +98,16 @@ def cluster(place):
     text = CONFIGURATION.format(host=host, place=place, cpus=JOBS * CORES, memory=memory)
     CONFIGURED.parent.mkdir(exist_ok=True)
     CONFIGURED.write_text(text, encoding="utf-8")  # here, since jobs get none of the submitter's variables for Slurm
-    started = []
+    started, quiet = [], {"stderr": subprocess.DEVNULL}
     try:
         if subprocess.run("munge -n | unmunge", shell=True, capture_output=True).returncode:
             Path("/run/munge").mkdir(exist_ok=True)
             shutil.chown("/run/munge", "munge", "munge")
-            started.append(subprocess.Popen(["runuser", "-u", "munge", "--", "/usr/sbin/munged", "--foreground"]))
+            started.append(
+                subprocess.Popen(["runuser", "-u", "munge", "--", "/usr/sbin/munged", "--foreground"], **quiet)
+            )
         for name in ("slurmctld", "slurmd"):  # they write logs of their own
-            started.append(subprocess.Popen([f"/usr/sbin/{name}", "-D"], stderr=subprocess.DEVNULL))
+            started.append(subprocess.Popen([f"/usr/sbin/{name}", "-D"], **quiet))
         for _ in range(60):
             if subprocess.run(["sinfo", "-h", "-o", "%t"], capture_output=True, text=True).stdout.strip() == "idle":
                 break
