@@ -17,7 +17,7 @@ examples:
   deepcovid reproduce                                   the default edition, up to _build/html
   deepcovid reproduce --edition tiny --set seed=7       another edition and seed, as run tiny-seed-7
   deepcovid reproduce --edition open-cxr --set weights=random --set folders.cohen=/data/covid-chestxray-dataset
-  deepcovid reproduce --edition open-cxr --set engine=openvino --shards 8 --profile slurm
+  deepcovid reproduce --edition open-cxr --shards 8 --profile slurm
   deepcovid compare tiny recorded/phantom               what differs between two runs, as one page
   deepcovid predict film.png --head results/phantom/fits/resnet18/paper/seed-2020/head.safetensors
 """

@@ -74,8 +74,9 @@ class Edition(_Strict):
         Backbones, in the order of the tables.
     weights : {"imagenet", "random"}
         ImageNet-pretrained, or seeded and untrained.
-    engine : {"pytorch", "openvino"}
-        What carries images through the frozen layers; OpenVINO is the faster one on processors, an optional extra.
+    engine : {"openvino", "pytorch"}
+        What carries images through the frozen layers of a processor's run. OpenVINO is faster once it has compiled a
+        network, to features equal to rounding; where it is not installed, and on a GPU, PyTorch does the work.
     preset : Fit
         How an image becomes input.
     recipe : RecipeAsked
@@ -99,7 +100,7 @@ class Edition(_Strict):
     copies: int = Field(ge=1)
     models: list[str] = Field(min_length=1)
     weights: Literal["imagenet", "random"]
-    engine: Literal["pytorch", "openvino"] = "pytorch"
+    engine: Literal["openvino", "pytorch"] = "openvino"
     preset: Fit = Fit()
     recipe: RecipeAsked = RecipeAsked()
     folders: dict[str, str] = {}

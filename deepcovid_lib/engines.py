@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ def device(asked: str | None = None) -> str:
 
 
 def at_hand(asked: str) -> str:
-    """Return the engine asked for, or PyTorch where that one is not installed; a line says so.
+    """Return the engine asked for, or PyTorch where that one is missing; one line says so if no GPU does the work.
 
     Parameters
     ----------
@@ -67,9 +68,15 @@ def at_hand(asked: str) -> str:
     if asked not in NAMES:
         raise Misuse(f"no engine is named '{asked}'", remedy=f"choose {' or '.join(NAMES)}")
     if asked == "openvino" and importlib.util.find_spec("openvino") is None:
-        sys.stderr.write("note: OpenVINO is not installed (extra 'fast'); PyTorch does its work\n")
+        _tell()
         return "pytorch"
     return asked
+
+
+@cache
+def _tell() -> None:
+    if not torch.cuda.is_available():
+        sys.stderr.write("note: OpenVINO is not installed (extra 'fast'); PyTorch does its work, more slowly\n")
 
 
 def passer(module: nn.Module, *, engine: str, device: str, shape: tuple[int, ...]) -> Pass:

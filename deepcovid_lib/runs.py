@@ -25,7 +25,7 @@ from deepcovid_lib.files import replacing, write_json
 from deepcovid_lib.problems import Misuse, Problem
 
 SPEEDS = ("retrain", "replay")
-VERSIONS = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow", "deepcovid-lib")
+VERSIONS = ("torch", "torchvision", "openvino", "numpy", "pandas", "scikit-learn", "pillow", "deepcovid-lib")
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ def test_the_rebuilt_edition_asks_for_the_papers_counts():
 
 def test_the_default_edition_keeps_the_papers_proportions():
     split = editions.resolve("phantom").split
-    assert split.normal.train + 13 * split.each_other.train == 500
-    assert split.normal.test + 13 * split.each_other.test == 600
+    assert split.normal.train + 13 * split.each_other.train == 244
+    assert split.normal.test + 13 * split.each_other.test == 300
 
 
 @pytest.mark.parametrize(
