@@ -111,6 +111,7 @@ rule dataset:
         name="dataset",
         asked=asked(*WHAT_COUNTS, "copies", "preset", "tests_paper"),
     threads: THREADS
+    priority: 1  # what takes all cores goes first, so that the rest fills them in pairs
     resources: mem_mb=3000, runtime=60
     shell: RUNNER
 
@@ -148,6 +149,7 @@ rule part:
     params:
         asked=PASS[1],
     threads: THREADS
+    priority: 1
     resources: mem_mb=4000, runtime=240
     shell: f"{PY} -m deepcovid_lib.cli extract --run {RUN.name} --model {{wildcards.model}} --shard {{wildcards.part}}/{SHARDS}"
 
@@ -161,6 +163,7 @@ rule extract:  # all images; with shards, what these left to do: to look whether
     params:
         asked=PASS[1],
     threads: THREADS
+    priority: 1
     resources: mem_mb=4000, runtime=240
     shell: f"{PY} -m deepcovid_lib.cli extract --run {RUN.name} --model {{wildcards.model}}"
 
@@ -375,7 +378,7 @@ rule speed:
         LOOKS, library("figures/speeds", "speeds", "records", "stages"),
     output:
         tables(*(f"tab-speed-{what}" for what in ("targets", "growth", "costs", "slurm"))),
-        figures("fig-speed-engines"), executed("speed"), values("speed"),
+        figures("fig-speed-engines", "fig-speed-stages"), executed("speed"), values("speed"),
     params:
         name="speed",
     resources: mem_mb=1500, runtime=20

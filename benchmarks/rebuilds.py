@@ -22,7 +22,7 @@ def measure(edition: str = "phantom") -> Outcome:
     subprocess.run(["git", "clone", "-q", runs.root(), FOLDER], check=True)
     first = measures.seconds(lambda: _reproduce(edition))
     (again,) = measures.side_by_side(lambda: _reproduce(edition))
-    _append(FOLDER / "notebooks" / "scores.ipynb", '"# Predicted', '"# The predicted')
+    _replace(FOLDER / "notebooks" / "scores.ipynb", "# The predicted scores", "# The scores predicted")
     notebook = _planned(edition)
     subprocess.run(["git", "checkout", "-q", "."], cwd=FOLDER, check=True)
     with open(FOLDER / "deepcovid_lib" / "figures" / "distributions.py", "a", encoding="utf-8") as stream:
@@ -72,7 +72,7 @@ def _planned(edition: str) -> list[str]:
     return [line.split()[0] for line in table[1].splitlines()]
 
 
-def _append(path: Path, old: str, new: str) -> None:
+def _replace(path: Path, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert old in text, f"{path.name} has no {old}"
     path.write_text(text.replace(old, new, 1), encoding="utf-8")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -239,14 +240,19 @@ def _read(root: Path) -> dict[str, Any]:
     path = root / "CITATION.cff"
     if not path.is_file():
         raise Problem("not there", file=path, remedy="work in the project's checkout")
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return _parsed(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _parsed(text: str) -> dict[str, Any]:
+    return yaml.safe_load(text)
 
 
 def _year(known: dict[str, Any], root: Path) -> str:
     """The year of the release, or of the book's copyright while there is none."""
     if "date-released" in known:
         return str(known["date-released"])[:4]
-    return str(yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["copyright"])
+    return str(_parsed((root / "_config.yml").read_text(encoding="utf-8"))["copyright"])
 
 
 def _authors(known: dict[str, Any]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ Read from the notebooks and the tests themselves, so that the paper map cannot f
 from __future__ import annotations
 
 import ast
-import importlib
+import importlib.util
 import re
 from collections.abc import Iterable
 from functools import cache
@@ -175,7 +175,7 @@ def _called(node: ast.AST, modules: set[str], behind: dict[str, tuple[str, ...]]
     direct, indirect = [], []
     for part in ast.walk(node):
         if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id in modules:
-            if part.value.id not in LEFT_OUT and _is_function(f"{part.value.id}.{part.attr}"):
+            if part.value.id not in LEFT_OUT and part.attr in _functions(part.value.id):
                 direct.append(f"{part.value.id}.{part.attr}")
         elif isinstance(part, ast.Name):
             indirect += behind.get(part.id, ())
@@ -183,9 +183,12 @@ def _called(node: ast.AST, modules: set[str], behind: dict[str, tuple[str, ...]]
 
 
 @cache
-def _is_function(name: str) -> bool:
-    module, _, attribute = name.partition(".")
-    return callable(getattr(importlib.import_module(f"{LIBRARY}.{module}"), attribute, None))
+def _functions(module: str) -> set[str]:
+    """The functions and classes of a library module, read and not imported: torch is slow to import."""
+    path = Path(importlib.util.find_spec(f"{LIBRARY}.{module}").origin)
+    statements = ast.parse(path.read_text(encoding="utf-8")).body
+    own = {part.name for part in statements if isinstance(part, ast.FunctionDef | ast.ClassDef)}
+    return own | {each.name for part in statements if isinstance(part, ast.ImportFrom) for each in part.names}
 
 
 def _bindings(node: ast.AST) -> list[tuple[set[str], ast.AST]]:

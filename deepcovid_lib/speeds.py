@@ -62,6 +62,18 @@ def rates() -> pd.DataFrame:
     return records.table(NAME, "passes")
 
 
+def stages() -> pd.DataFrame:
+    """Return ``stage, seconds`` of the default edition made from nothing, longest first; like stages together.
+
+    Notebooks run as many at a time as there are processors, so the seconds add up to more than the run took.
+    """
+    told = records.table(NAME, "rebuilds")
+    kind = told["stage"].str.replace(r"^(extract|finetune)-.*", r"\1", regex=True)
+    names = {"dataset": "drawing phantoms", "extract": "frozen passes", "finetune": "heads", "book": "pages"}
+    summed = told["seconds"].groupby(kind.map(names).fillna("other notebooks")).sum()
+    return summed.sort_values(ascending=False).rename_axis("stage").reset_index()
+
+
 def growth() -> pd.DataFrame:
     """Return ``images, seconds, MiB of memory, bytes per image`` of the frozen pass over ever more small films."""
     return records.table(NAME, "growth")

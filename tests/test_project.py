@@ -40,7 +40,8 @@ def test_the_modules_import_in_one_direction():
 
 def test_conda_and_pyproject_name_the_same_packages_and_ranges():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    asked = {*project["dependencies"], *project["optional-dependencies"]["book"], "python" + project["requires-python"]}
+    groups = project["optional-dependencies"]
+    asked = {*project["dependencies"], *groups["book"], *groups["notebook"], "python" + project["requires-python"]}
     conda = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
     named = [line for line in conda if isinstance(line, str) and line != "pip"]
     named += next(line["pip"] for line in conda if isinstance(line, dict))

@@ -77,8 +77,28 @@ ENGINES = pd.DataFrame(
 )
 
 
-def test_it_draws_and_no_word_is_small_clipped_or_overlapped(legible):
-    legible(lambda: figures.engines(ENGINES))
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: figures.engines(ENGINES),
+        lambda: figures.stages(pd.DataFrame({"stage": ["frozen passes", "drawing phantoms"], "seconds": [310.0, 4.0]})),
+    ],
+)
+def test_it_draws_and_no_word_is_small_clipped_or_overlapped(legible, draw):
+    legible(draw)
+
+
+def test_stages_of_one_kind_are_told_together(recorded):
+    rows = {"extract-resnet18": 40.0, "extract-resnet50": 90.0, "finetune-resnet18": 9.0, "scores": 8.0, "audit": 3.0}
+    pd.DataFrame({"stage": list(rows), "seconds": list(rows.values())}).to_csv(recorded / "rebuilds.csv", index=False)
+    records.seal("benchmarks")
+    told = speeds.stages()
+    assert dict(zip(told["stage"], told["seconds"], strict=True)) == {
+        "frozen passes": 130.0,
+        "other notebooks": 11.0,
+        "heads": 9.0,
+    }
+    assert told["seconds"].is_monotonic_decreasing
 
 
 def test_the_alternative_text_gives_the_numbers():

@@ -13,7 +13,7 @@ from deepcovid_lib.figures.films import augmentation, marked_areas, samples
 from deepcovid_lib.figures.recipes import recipes
 from deepcovid_lib.figures.saliency import evidence
 from deepcovid_lib.figures.shortcuts import ladder, power
-from deepcovid_lib.figures.speeds import engines
+from deepcovid_lib.figures.speeds import engines, stages
 from deepcovid_lib.figures.uncertainty import halves, promises, repeats
 from deepcovid_lib.figures.verdicts import paper_versus_run
 from deepcovid_lib.style import Drawing
@@ -46,6 +46,7 @@ __all__ = [
     "roc_bounds",
     "samples",
     "scores",
+    "stages",
     "thresholds",
     "training",
 ]

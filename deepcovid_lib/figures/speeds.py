@@ -1,4 +1,4 @@
-"""Pictures of speed: images per second by engine."""
+"""Pictures of speed: images per second by engine, and where a run's time goes."""
 
 from __future__ import annotations
 
@@ -49,3 +49,30 @@ def engines(rates: pd.DataFrame) -> Drawing:
         for name, rows in rates.groupby("model", sort=False)
     ]
     return Drawing(figure, rates, f"Images per second. {'; '.join(told)}.")
+
+
+def stages(seconds: pd.DataFrame) -> Drawing:
+    """Draw which part of a run's time each stage takes.
+
+    Parameters
+    ----------
+    seconds : DataFrame
+        Of `speeds.stages`: ``stage, seconds``.
+
+    Examples
+    --------
+    >>> stages(pd.DataFrame({"stage": ["heads", "pages"], "seconds": [30.0, 10.0]})).alt
+    'Share of the time: heads 75%, pages 25%.'
+    """
+    data = seconds.assign(share=seconds["seconds"] / seconds["seconds"].sum())
+    figure = Figure(figsize=(style.WIDTH, 0.42 * len(data) + 1.0), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh(data["stage"], 100 * data["share"], 0.65, color=COLOURS[0])
+    told = [f"{row.share:.0%}  ({row.seconds:.0f} s)" for row in data.itertuples()]
+    axes.bar_label(bars, told, padding=4, color=style.ink())
+    axes.tick_params(axis="y", length=0, colors=style.ink())
+    axes.set(ylim=(len(data) - 0.5, -0.5), xlim=(0, 125 * data["share"].max()), xlabel="share of the stages' time, %")
+    axes.grid(visible=False)
+    axes.spines["left"].set_visible(False)
+    shares = ", ".join(f"{row.stage} {row.share:.0%}" for row in data.itertuples())
+    return Drawing(figure, data, f"Share of the time: {shares}.")
