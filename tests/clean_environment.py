@@ -1,12 +1,13 @@
 """Every notebook on its own, in environments that hold nothing but the wheel: `python tests/clean_environment.py`.
 
 For each interpreter the wheel, its dependencies and a kernel are installed in an empty environment, in the versions of
-the lock; so is the sdist, in another one, where the command starts. Each notebook then starts with an empty home and no
-checkout in sight, in a folder that holds nothing, or nothing but the films and features that those before it drew and
-computed there, on the tiny edition. On the first interpreter those that can start from recorded scores do so too, on
-the phantoms, in an empty folder. It proves that a notebook needs nothing but the wheel, that it leaves its artefacts in
-the folder it was started in, that no Python code of its kernel opens a file elsewhere for writing, and that a replay
-makes no image, feature or head. Papermill and the kernel's client run in the environment that this file is started in.
+the lock; so is the sdist, in another one, where the command starts. The notebooks are dealt out among the interpreters;
+name one interpreter to run all of them there. Each starts with an empty home and no checkout in sight, in a folder that
+holds nothing, or nothing but the films and features that those before it drew and computed there, on the tiny edition.
+Those that can start from recorded scores do so too, on the phantoms, in an empty folder. It proves that a notebook
+needs nothing but the wheel, that it leaves its artefacts in the folder it was started in, that no Python code of its
+kernel opens a file elsewhere for writing, and that a replay makes no image, feature or head. Papermill and the kernel's
+client run in the environment that this file is started in.
 """
 
 import argparse
@@ -19,7 +20,6 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import zip_longest
 from pathlib import Path
 
 import nbformat
@@ -28,7 +28,7 @@ import papermill
 ROOT = Path(__file__).resolve().parent.parent
 UV = Path(sys.executable).with_name("uv")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-SPEEDS = (("retrain", "tiny"), ("replay", "phantom"))  # the replays on the first interpreter alone
+SPEEDS = (("retrain", "tiny"), ("replay", "phantom"))
 KINDS = {"fig": ("figures", ("svg", "png", "pdf", "csv", "json")), "tab": ("tables", ("csv", "json"))}
 EXECUTE = """
 import json, sys
@@ -170,27 +170,31 @@ def strays(folder, place, writes):
     return wrong[:3] + [f"it left {name} in the temporary folder" for name in left]
 
 
-def proof(python, wheel, sdist, place, speeds):
-    """Run the notebooks on one interpreter; return its version and the rows (notebook, speed, seconds, fault)."""
+def executions():
+    """List every notebook, the parameters to run it with and its speed."""
+    listed = []
+    for speed, edition in SPEEDS:
+        for notebook in NOTEBOOKS:
+            known = papermill.inspect_notebook(str(notebook))
+            if speed == "retrain" or "speed" in known:
+                listed.append((notebook, {"edition": edition} | ({"speed": speed} if "speed" in known else {}), speed))
+    return listed
+
+
+def proof(python, wheel, sdist, place, listed):
+    """Run notebooks on one interpreter; tell each as it ends, and return the lines of those that failed."""
     began = time.monotonic()
     version = prepared(python, wheel, place)
     told = installed_from_source(python, sdist, place)
     assert f"-{told}-" in wheel.name, f"the sdist's command calls itself {told}"
-    rows = [("(installation)", "", time.monotonic() - began, "")]
-    for speed, edition in speeds:
-        for notebook in NOTEBOOKS:
-            known = papermill.inspect_notebook(str(notebook))
-            if speed == "replay" and "speed" not in known:
-                continue
-            parameters = {"edition": edition} | ({"speed": speed} if "speed" in known else {})
-            seconds, fault = executed(notebook, parameters, place)
-            rows.append((notebook.stem, speed, seconds, fault))
-            print(
-                f"Python {version}: {notebook.stem}, {speed}: {fault or f'{seconds:.0f} s'}",
-                file=sys.stderr,
-                flush=True,
-            )
-    return version, rows
+    print(f"Python {version}: installed in {time.monotonic() - began:.0f} s", flush=True)
+    faults = []
+    for notebook, parameters, speed in listed:
+        seconds, fault = executed(notebook, parameters, place)
+        line = f"Python {version}: {notebook.stem}, {speed}: {fault or f'{seconds:.0f} s'}"
+        print(line, flush=True)
+        faults += [line] if fault else []
+    return faults
 
 
 def main():
@@ -206,18 +210,12 @@ def main():
         for place in places:
             place.mkdir()
         with ThreadPoolExecutor(len(asked)) as pool:
-            speeds = [SPEEDS, *[SPEEDS[:1]] * (len(asked) - 1)]
-            told = dict(pool.map(proof, asked, [wheel] * len(asked), [sdist] * len(asked), places, speeds))
-    print(f"{'notebook':20}{'speed':10}" + "".join(f"{version:>10}" for version in told))
-    for cells in zip_longest(*told.values()):
-        times = ("" if cell is None else "FAILED" if cell[3] else f"{cell[2]:.0f} s" for cell in cells)
-        print(f"{cells[0][0]:20}{cells[0][1]:10}" + "".join(f"{time:>10}" for time in times))
-    faults = [f"Python {version}, {row[0]}, {row[1]}: {row[3]}" for version in told for row in told[version] if row[3]]
+            listed = executions()
+            dealt = [listed[number :: len(asked)] for number in range(len(asked))]
+            told = pool.map(proof, asked, [wheel] * len(asked), [sdist] * len(asked), places, dealt)
+            faults = [fault for found in told for fault in found]
     print(*faults, sep="\n", end="\n" if faults else "")
-    done = sum(len(rows) - 1 for rows in told.values())
-    print(
-        f"{done - len(faults)} of {done} executions sound, {', '.join(told)}, {time.monotonic() - began:.0f} s in all"
-    )
+    print(f"{len(listed) - len(faults)} of {len(listed)} executions sound, {time.monotonic() - began:.0f} s in all")
     return 1 if faults else 0
 
 
