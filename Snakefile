@@ -100,19 +100,28 @@ rule book:
         f"{PY} -m deepcovid_lib.cli book --run {RUN.name} --audience {BUILT}"
 
 
-rule dataset:
+rule curate:
     input:
-        notebook("dataset"), CURATION, LOOKS, library("tables", "stages", "films"),
+        CURATION, library("stages"),
     output:
-        f"{OUT}/manifest.csv", f"{OUT}/funnel.csv",
-        tables("tab-dataset", "tab-funnel"), figures("fig-marked-areas", "fig-samples"),
-        executed("dataset"), values("dataset"),
+        [f"{OUT}/{name}" for name in ("manifest.csv", "funnel.csv", "rejected.csv", "curated.json")],
     params:
-        name="dataset",
-        asked=asked(*WHAT_COUNTS, "copies", "preset", "tests_paper"),
+        asked=asked(*WHAT_COUNTS),
     threads: THREADS
     priority: 1  # what takes all cores goes first, so that the rest fills them in pairs
     resources: mem_mb=3000, runtime=60
+    shell: f"{PY} -m deepcovid_lib.cli curate --run {RUN.name}"
+
+
+rule dataset:
+    input:
+        notebook("dataset"), f"{OUT}/manifest.csv", f"{OUT}/funnel.csv", LOOKS, library("tables", "leakage", "manifest", "stages", "films"),
+    output:
+        tables("tab-dataset", "tab-funnel"), figures("fig-marked-areas", "fig-samples"), executed("dataset"), values("dataset"),
+    params:
+        name="dataset",
+        asked=asked("copies", "preset", "tests_paper"),
+    resources: mem_mb=2000, runtime=20
     shell: RUNNER
 
 

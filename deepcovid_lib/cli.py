@@ -152,11 +152,14 @@ def _reproduce(asked: argparse.Namespace) -> int:
 
 
 def _curate(asked: argparse.Namespace) -> None:
-    from deepcovid_lib import stages
+    from deepcovid_lib import owners, stages
 
     run = _run(asked)
-    with runs.timed(run, "curate" if asked.basis == "files" else "plan"):
+    owners.serve(run.root)
+    stage = "curate" if asked.basis == "files" else "plan"
+    with runs.timed(run, stage):
         stages.manifest(run) if asked.basis == "files" else stages.plan(run)
+    print(f"deepcovid: done {stage} {runs.facts_of(run)[stage]['seconds']}", file=sys.stderr)
     print((run.folder / "funnel.csv").read_text(encoding="utf-8"), end="")
     print(f"in {run.folder}", file=sys.stderr)
 

@@ -196,7 +196,7 @@ def _estimate(planned: dict[str, int], seconds: dict[str, float], jobs: int) -> 
     left = 0.0
     for rule, count in planned.items():
         known = [taken for stage, taken in seconds.items() if _rule(stage) == rule]
-        whole_machine = rule in ("dataset", "part", "extract", "book")
+        whole_machine = rule in ("curate", "part", "extract", "book")
         left += count * (sum(known) / len(known) if known else 5) / (1 if whole_machine else min(jobs, 2))
     return f", about {left / 60:.0f} min left" if left >= 90 else f", about {left:.0f} s left"
 

@@ -234,7 +234,7 @@ def retrain_seconds(run: Run, stage: str) -> float | None:
         Seconds; None where one of the stages was not timed, as in a replayed run.
     """
     models = [model for model in run.edition.models if stage == f"finetune-{model}"] or run.edition.models
-    before = ["dataset", *(f"{made}-{model}" for made in ("extract", "finetune") for model in models)]
+    before = ["curate", *(f"{made}-{model}" for made in ("extract", "finetune") for model in models)]
     facts = facts_of(run)
     if any(known.startswith(tuple(f"part-{model}-" for model in models)) for known in facts):
         return None  # done in parts, on who knows how many machines

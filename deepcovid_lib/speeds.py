@@ -69,7 +69,7 @@ def stages() -> pd.DataFrame:
     """
     told = records.table(NAME, "rebuilds")
     kind = told["stage"].str.replace(r"^(extract|finetune)-.*", r"\1", regex=True)
-    names = {"dataset": "drawing phantoms", "extract": "frozen passes", "finetune": "heads", "book": "pages"}
+    names = {"curate": "drawing phantoms", "extract": "frozen passes", "finetune": "heads", "book": "pages"}
     summed = told["seconds"].groupby(kind.map(names).fillna("other notebooks")).sum()
     return summed.sort_values(ascending=False).rename_axis("stage").reset_index()
 

@@ -189,7 +189,7 @@ def test_the_seconds_of_both_speeds(shelf):
     records.keep(run)
     assert records.replay_seconds("tiny", "scores", settings=run.settings) == 4.5
     assert runs.retrain_seconds(run, "scores") is None
-    facts = {"dataset": 1, "extract-resnet18": 2, "finetune-resnet18": 4, "scores": 8, "architectures": 100}
+    facts = {"curate": 1, "extract-resnet18": 2, "finetune-resnet18": 4, "scores": 8, "architectures": 100}
     (run.folder / "facts.json").write_text(json.dumps({stage: {"seconds": each} for stage, each in facts.items()}))
     assert runs.retrain_seconds(run, "scores") == 15
     assert runs.retrain_seconds(run, "finetune-resnet18") == 7

@@ -52,7 +52,7 @@ def test_images_to_book_and_again(checkout):
     assert "steps" in told.stderr
     results = checkout / "results" / "tiny"
     facts = json.loads((results / "facts.json").read_text())
-    assert {"dataset", "extract-resnet18", "finetune-resnet18", "roc-and-confusion", "book"} <= set(facts)
+    assert {"curate", "dataset", "extract-resnet18", "finetune-resnet18", "roc-and-confusion", "book"} <= set(facts)
     command = [
         sys.executable,
         "-m",

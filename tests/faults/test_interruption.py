@@ -21,7 +21,7 @@ from deepcovid_lib import cli, owners, pipeline, runs
 
 SEED = 20200424
 EVALUATION = "(reliability|paper_versus_run|thresholds|scores|roc_and_confusion)"  # whichever comes first
-STAGES = ("dataset", "extract", "finetune", EVALUATION, EVALUATION, "book")
+STAGES = ("curate", "extract", "finetune", EVALUATION, EVALUATION, "book")
 KILLS = {"everything at once": os.killpg, "the command alone": os.kill}
 # What must be equal: every number and picture. Times (facts.json, seconds-*), the log, the executed notebooks' own
 # times and the book's time stamp may differ.
