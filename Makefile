@@ -27,10 +27,10 @@ book: env  ## run EDITION (default phantom) up to _build/html/index.html
 	@.venv/bin/deepcovid reproduce --edition $(EDITION)
 
 test: env  ## the tests, quick faults included
-	@.venv/bin/python -m pytest -q -n 2
+	@.venv/bin/python -m pytest -q -n 2 --dist worksteal
 
 coverage: env  ## branch coverage of the library under the tests, subprocesses and notebooks included
-	@.venv/bin/python -m pytest -q -n 2 --cov
+	@.venv/bin/python -m pytest -q -n 2 --dist worksteal --cov
 
 test-faults: env  ## the slow faults: kills, full disks; RECORD=recorded/faults.json runs all and keeps the outcome
 	@.venv/bin/python -m pytest -q -n 2 --dist loadfile tests/faults --faults $(if $(RECORD),--record-faults $(RECORD),-m slow_fault)

@@ -10,7 +10,7 @@ from hypothesis import settings
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no fault of an example
 settings.load_profile("unhurried")
-os.environ.setdefault("OMP_NUM_THREADS", "2")  # read when numpy is loaded, so nothing above may load it
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when numpy is loaded, so nothing above may load it
 
 from matplotlib import pyplot  # noqa: E402
 from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
@@ -27,6 +27,11 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "fault(area, fault, done, lost, rerun): what a test plants, and what follows")
     config.addinivalue_line("markers", "slow_fault: a fault test that runs with --faults only")
+
+
+def pytest_collection_modifyitems(items):
+    """The longest test goes first, or the other worker waits for it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_tiny.py")
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,7 @@ def stages(seconds: pd.DataFrame) -> Drawing:
     told = [f"{row.share:.0%}  ({row.seconds:.0f} s)" for row in data.itertuples()]
     axes.bar_label(bars, told, padding=4, color=style.ink())
     axes.tick_params(axis="y", length=0, colors=style.ink())
-    axes.set(ylim=(len(data) - 0.5, -0.5), xlim=(0, 125 * data["share"].max()), xlabel="share of the stages' time, %")
+    axes.set(ylim=(len(data) - 0.5, -0.5), xlim=(0, 130 * data["share"].max()), xlabel="share of the stages' time, %")
     axes.grid(visible=False)
     axes.spines["left"].set_visible(False)
     shares = ", ".join(f"{row.stage} {row.share:.0%}" for row in data.itertuples())
