@@ -28,6 +28,11 @@ _spec.loader.exec_module(screenshots)
 
 ROOT = Path(__file__).parent.parent
 THEMES = ("light", "dark")
+MODULES = "_modules/deepcovid_lib"
+CODE = (
+    MODULES,
+    "book/tests",
+)  # little else than highlighted code, whose colours one such page per theme is checked for
 TOOLS = '.artefact-tools[data-slug="fig-roc"]'
 SIZE = {"width": 1280, "height": 900}
 PHONE = {"width": 360, "height": 740}
@@ -113,7 +118,7 @@ def visits(book):
     if not screenshots.CHROMIUM:
         pytest.skip("no chromium on this machine")
     pages = screenshots.pages(book)
-    code = [name for name in pages if name.startswith("_modules/deepcovid_lib")]
+    code = [name for name in pages if name.startswith(MODULES)]
     turns = {name: THEMES[number % len(THEMES)] for number, name in enumerate(code)}
 
     def of_theme(theme):
@@ -130,13 +135,15 @@ def visited(pages, theme, book):
     made = []
     with sync_playwright() as playwright, screenshots.launch(playwright) as browser:
         context = browser.new_context(color_scheme=theme, viewport=SIZE)
+        coloured = next((name for name in pages if name.startswith(MODULES)), None)
         for name, path in pages.items():
+            rest = {"exclude": [[".highlight"]]} if name.startswith(CODE) and name != coloured else None
             page = context.new_page()
             outside, complaints = watch(page, book.as_uri())
             page.goto(path.as_uri())
             page.evaluate(screenshots.SETTLED)
             facts = page.evaluate(FACTS)
-            found = Axe().run(page, options={"resultTypes": ["violations"], "preload": False}).response["violations"]
+            found = Axe().run(page, rest, {"resultTypes": ["violations"], "preload": False}).response["violations"]
             page.set_viewport_size(PHONE)
             phone = page.evaluate(WIDEST)
             page.close()
