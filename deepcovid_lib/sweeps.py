@@ -48,7 +48,7 @@ class Extent(NamedTuple):
     learning_rates: dict[str, float]
 
 
-SMALL = Extent(train=2 / 3, test=2 / 5, size=112, epochs=5, learning_rates={"drift": 1e-3, "whole": 1e-4})
+SMALL = Extent(train=2 / 3, test=2 / 5, size=112, epochs=10, learning_rates={"drift": 1e-3, "whole": 1e-4})
 """What fits a processor: minutes."""
 
 FULL = Extent(train=1.0, test=1.0, size=224, epochs=100, learning_rates={"drift": 1e-4, "whole": 1e-4})
