@@ -15,6 +15,7 @@ from deepcovid_lib import (
     address,
     artefacts,
     citations,
+    coverage,
     explorer,
     faults,
     imprints,
@@ -139,11 +140,11 @@ def _stage_written(run: Run, target: Path, files: list[str], *, films: bool) -> 
     write_json({**of_run, "trust": stages.trust(run)}, target / "values.json")
     explored = explorer.html(stages.all_scores(run), run=run.name, fallback=images(known["fig-roc"], "../files/"))
     (target / "explorer.html").write_text(explored, "utf-8")
-    report, changed = (_recorded(name) for name in ("faults", "mutation"))
+    report, changed, covered = (_recorded(name) for name in ("faults", "mutation", "coverage"))
     for name, text in (
         ("paper-map", papermap.paper_map(gathered, _equations(target, files), tests)),
         ("tests", papermap.page_of_tests(gathered, tests)),
-        ("faults", faults.page(report) + mutants.section(changed)),
+        ("faults", faults.page(report) + coverage.section(covered) + mutants.section(changed)),
         ("licences", licences.page(licences.read())),
         ("reporting", tripod.page()),
     ):

@@ -79,7 +79,7 @@ def test_what_is_undefined_is_nan(frame):
 
 def test_the_mix_is_that_of_the_manifest():
     mix = calibration.mix(records.table("phantom", "tab-dataset"))
-    assert mix["offset"] == pytest.approx(np.log((40 / 600) / (124 / 500)))
+    assert mix["offset"] == pytest.approx(np.log((40 / 300) / (62 / 244)))
     none = records.table("phantom", "tab-dataset")
     none.loc[none["split"] == "test", "run"] = 0
     assert np.isnan(calibration.mix(none)["offset"])

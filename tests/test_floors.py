@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from deepcovid_lib import backbones, features, floors, ladders, metrics, records, runs, stages
+from deepcovid_lib import features, floors, ladders, metrics, records, runs, stages
 from deepcovid_lib.files import sha256
 
 REAL = os.environ.get("DEEPCOVID_REAL_DATA")
@@ -98,7 +98,7 @@ def test_maps_are_averaged_and_stand_in_the_order_of_the_films(open_cxr):
     own = floors.pooled(run, chosen, "squeezenet")
     assert own.name == "untrained SqueezeNet"
     wanted = features.requests(chosen, copies=1, seed=run.edition.seed)
-    loaded = backbones.load("squeezenet", weights="random", seed=run.edition.seed)
+    loaded = stages.backbone(run, "squeezenet")
     maps = features.gather(wanted, loaded, preset=stages.preset(run), cache=run.cache).numpy()
     assert own.values == pytest.approx(maps.mean(axis=(2, 3)), abs=1e-5)
 
