@@ -19,23 +19,23 @@ def targets() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``part, what, measured, bound`` (texts with their units), ``verdict``: ``met``, or ``missed by`` how much of
-        the bound, and ``how`` it was measured.
+        ``what, measured, bound`` (texts with their units), ``verdict``: ``met``, or ``missed by`` how much of the
+        bound, ``how`` it was measured, and the ``part`` of the benchmarks that did.
 
     Examples
     --------
     >>> targets().columns.tolist()
-    ['part', 'what', 'measured', 'bound', 'verdict', 'how']
+    ['what', 'measured', 'bound', 'verdict', 'how', 'part']
     """
     told = records.table(NAME, "targets").fillna({"unit": "", "how": ""})
     return pd.DataFrame(
         {
-            "part": told["part"],
             "what": told["what"],
             "measured": [f"{_number(row.value)} {row.unit}".strip() for row in told.itertuples()],
             "bound": [f"at {row.at} {_number(row.bound)} {row.unit}".strip() for row in told.itertuples()],
             "verdict": [verdict(row.value, row.bound, row.at) for row in told.itertuples()],
             "how": told["how"],
+            "part": told["part"],
         }
     )
 
