@@ -7,6 +7,7 @@ import traceback
 from datetime import UTC, datetime
 
 from benchmarks import curation, decoding, growth, heads, intervals, passes, rebuilds, report, whole
+from deepcovid_lib import speeds
 
 PARTS = {
     "whole": whole,
@@ -50,9 +51,9 @@ def main() -> int:
             continue
         report.keep(part, outcome, started, time.monotonic() - began)
         for target in outcome.targets:
-            verdict = "met" if target.met else "MISSED"
+            verdict = speeds.verdict(target.value, target.bound, target.at)
             bound = f"at {target.at} {target.bound:g}"
-            print(f"  {verdict:6} {target.what}: {target.value:.4g} {target.unit} ({bound}); {target.how}")
+            print(f"  {verdict:13} {target.what}: {target.value:.4g} {target.unit} ({bound}); {target.how}")
         print(f"  {time.monotonic() - began:.0f} s, {outcome.films}", flush=True)
     return 1 if failed else 0
 

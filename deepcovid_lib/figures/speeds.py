@@ -26,7 +26,7 @@ def engines(rates: pd.DataFrame) -> Drawing:
     'Images per second. ResNet18: PyTorch 26.'
     """
     names, kinds = list(dict.fromkeys(rates["model"])), list(dict.fromkeys(rates["engine"]))
-    figure = Figure(figsize=(style.WIDTH, 0.32 * len(rates) + 1.6), layout="constrained")
+    figure = Figure(figsize=(style.WIDTH, 0.32 * len(rates) + 2.2), layout="constrained")
     axes = figure.subplots()
     height = 0.8 / len(kinds)
     for place, kind in enumerate(kinds):
@@ -40,7 +40,7 @@ def engines(rates: pd.DataFrame) -> Drawing:
     axes.set_xlim(0, rates["images per second"].max() * 1.12)
     axes.grid(visible=False)
     axes.spines["left"].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=2)
+    figure.legend(loc="outside lower left")
     told = [
         f"{style.model(name).label}: "
         + ", ".join(
