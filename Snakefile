@@ -290,7 +290,7 @@ rule claims:
 rule shortcuts:
     input:
         notebook("shortcuts"), SCORES, f"{OUT}/manifest.csv", expand(f"{OUT}/features/{{model}}.csv", model=MODELS),
-        sorted(str(path) for path in Path("recorded").glob("*/tables/*.csv")),
+        sorted(str(path) for place in Path("recorded").glob("*/tables") for path in (*place.glob("*.csv"), place.parent / "digests.json")),
         LOOKS, library("figures/shortcuts", "people", "thumbnails", "rungs", "ladders", "floors", "areas", "metrics", "records", "stages"),
     output:
         tables("tab-ladder", "tab-above-thumbnail", "tab-same-source", "tab-recorded-ladder", "tab-recorded-same-source"),
