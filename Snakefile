@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from deepcovid_lib import runs
+from deepcovid_lib import lineage, runs
 
 RUN = runs.reopen(config["run"])
 ASKED = RUN.edition.model_dump(mode="json")
@@ -23,11 +23,6 @@ def asked(*keys):
     return json.dumps({key: ASKED[key] for key in keys}, sort_keys=True)
 
 
-def library(*modules):
-    """The library modules a rule uses: a changed one reruns it."""
-    return [f"deepcovid_lib/{module}.py" for module in modules]
-
-
 def figures(*slugs):
     return [f"{OUT}/figures/{slug}.{kind}" for slug in slugs for kind in ("svg", "png", "pdf", "csv", "json")]
 
@@ -41,7 +36,9 @@ def values(*names):
 
 
 def notebook(name):
-    return f"notebooks/{name}.ipynb"
+    """A notebook and the library's files that its numbers hang on: a changed one reruns it."""
+    path = Path(f"notebooks/{name}.ipynb")
+    return [str(path), *lineage.notebook(path)]
 
 
 def executed(name):
@@ -56,12 +53,8 @@ NOTEBOOKS = """
     dataset architectures augmentation scores thresholds reliability roc-and-confusion paper-versus-run recorded
     audit claims shortcuts positive-control saliency uncertainty calibration recipes model-card speed
 """.split()
-RUNNER = f"{PY} -m deepcovid_lib.runner {{params.name}} {RUN.name} --expect {{output}}"
-CURATION = library(
-    "images", "forms", "leakage", "manifest", "curation", "sources/cohen", "sources/chexpert", "sources/nih", "sources/released", "sources/phantom"
-) + [str(path) for path in sorted((RUN.root / "deepcovid_lib/phantoms").glob("*.py"))]
-LOOKS = library("style", "figures/__init__", "figures/films", "figures/counts", "figures/distributions", "figures/comparison", "figures/verdicts", "artefacts", "paper") + ["deepcovid_lib/paper.yaml"]
-PASS = library("images", "backbones", "engines", "features"), asked("copies", "seed", "preset", "weights", "engine")
+RUNNER = f"{PY} -m deepcovid_lib.runner {{params.name}} {RUN.name} --made-from {{input}} --expect {{output}}"
+PASS = lineage.library("backbones", "features"), asked("copies", "seed", "preset", "weights", "engine")
 THREADS = 4  # or all, where there are fewer
 WHAT_COUNTS = ("positives", "negatives", "split", "seed", "folders", "options")
 
@@ -102,7 +95,7 @@ rule book:
 
 rule curate:
     input:
-        CURATION, library("stages"),
+        lineage.library(*lineage.CURATING), "deepcovid_lib/stages.py",
     output:
         [f"{OUT}/{name}" for name in ("manifest.csv", "funnel.csv", "rejected.csv", "curated.json")],
     params:
@@ -115,7 +108,7 @@ rule curate:
 
 rule dataset:
     input:
-        notebook("dataset"), f"{OUT}/manifest.csv", f"{OUT}/funnel.csv", LOOKS, library("tables", "leakage", "manifest", "stages", "films"),
+        notebook("dataset"), f"{OUT}/manifest.csv", f"{OUT}/funnel.csv",
     output:
         tables("tab-dataset", "tab-funnel"), figures("fig-marked-areas", "fig-samples"), executed("dataset"), values("dataset"),
     params:
@@ -127,7 +120,7 @@ rule dataset:
 
 rule architectures:
     input:
-        notebook("architectures"), library("backbones", "engines", "diagrams", "style", "artefacts"),
+        notebook("architectures"),
     output:
         figures("fig-architecture-resnet18", "fig-architecture-squeezenet", "fig-architecture-densenet121"),
         tables("tab-architectures"), executed("architectures"), values("architectures"),
@@ -140,7 +133,7 @@ rule architectures:
 
 rule augmentation:
     input:
-        notebook("augmentation"), f"{OUT}/manifest.csv", library("images"), LOOKS,
+        notebook("augmentation"), f"{OUT}/manifest.csv",
     output:
         figures("fig-augmentation"), executed("augmentation"), values("augmentation"),
     params:
@@ -179,7 +172,7 @@ rule extract:  # all images; with shards, what these left to do: to look whether
 
 rule finetune:
     input:
-        notebook("finetune"), f"{OUT}/manifest.csv", f"{OUT}/features/{{model}}.csv", library("finetune", "fits", "heads", "scaling", "stages"), LOOKS,
+        notebook("finetune"), f"{OUT}/manifest.csv", f"{OUT}/features/{{model}}.csv", lineage.library(*lineage.TRAINING),
     output:
         f"{FIT}/head.safetensors", f"{FIT}/history.csv", f"{FIT}/scores.csv",
         figures("fig-training-{model}", "fig-learned-{model}"), executed("finetune-{model}"), values("finetune-{model}"),
@@ -192,7 +185,7 @@ rule finetune:
 
 rule scores:
     input:
-        notebook("scores"), SCORES, LOOKS, library("areas", "checks", "metrics", "stages"),
+        notebook("scores"), SCORES,
     output:
         figures(*per_model("fig-scores")), executed("scores"), values("scores"),
     params:
@@ -204,7 +197,7 @@ rule scores:
 
 rule thresholds:
     input:
-        notebook("thresholds"), SCORES, LOOKS, library("areas", "checks", "metrics", "tables", "stages"),
+        notebook("thresholds"), SCORES,
     output:
         tables(*per_model("tab-thresholds"), *per_model("tab-paper-thresholds")), figures(*per_model("fig-thresholds")), executed("thresholds"),
     params:
@@ -216,7 +209,7 @@ rule thresholds:
 
 rule reliability:
     input:
-        notebook("reliability"), SCORES, LOOKS, library("areas", "checks", "metrics", "tables", "stages"),
+        notebook("reliability"), SCORES,
     output:
         tables("tab-reliability"), figures("fig-intervals"), executed("reliability"), values("reliability"),
     params:
@@ -228,7 +221,7 @@ rule reliability:
 
 rule roc_and_confusion:
     input:
-        notebook("roc-and-confusion"), SCORES, LOOKS, library("areas", "checks", "metrics", "tables", "stages"),
+        notebook("roc-and-confusion"), SCORES,
     output:
         tables("tab-auc", "tab-confusion"), figures("fig-roc", *per_model("fig-confusion")), executed("roc-and-confusion"), values("roc-and-confusion"),
     params:
@@ -240,8 +233,7 @@ rule roc_and_confusion:
 
 rule paper_versus_run:
     input:
-        notebook("paper-versus-run"), f"{OUT}/manifest.csv", f"{OUT}/funnel.csv", SCORES, LOOKS,
-        library("areas", "checks", "metrics", "tables", "counterparts", "verdicts", "stages"),
+        notebook("paper-versus-run"), f"{OUT}/manifest.csv", f"{OUT}/funnel.csv", SCORES,
     output:
         tables("tab-paper-versus-run"), figures("fig-paper-versus-run"), executed("paper-versus-run"), values("paper-versus-run"),
     params:
@@ -253,7 +245,7 @@ rule paper_versus_run:
 
 rule recorded:
     input:
-        notebook("recorded"), sorted(str(path) for path in Path("recorded").rglob("*") if path.is_file()), LOOKS, library("areas", "checks", "metrics", "tables", "stages"),
+        notebook("recorded"), sorted(str(path) for path in Path("recorded").rglob("*") if path.is_file()),
     output:
         executed("recorded"), values("recorded"),
     params:
@@ -264,7 +256,7 @@ rule recorded:
 
 rule audit:
     input:
-        notebook("audit"), LOOKS, library("figures/audit", "figures/audit", "checks", "metrics", "tables", "resolution", "audit"), "deepcovid_lib/contradictions.yaml",
+        notebook("audit"), "deepcovid_lib/contradictions.yaml",
     output:
         tables(*(f"tab-audit-{what}" for what in ("shares", "margins", "sensitivities", "confusion", "predictive", "auc", "distinguishable", "effective", "text", "code"))),
         figures("fig-audit-intervals", "fig-audit-predictive", "fig-audit-roc"), executed("audit"), values("audit"),
@@ -276,8 +268,7 @@ rule audit:
 
 rule claims:
     input:
-        notebook("claims"), f"{OUT}/manifest.csv", SCORES, LOOKS,
-        library("areas", "checks", "metrics", "tables", "leakage", "findings/evidence", "findings/inputs", "findings/ranks", "findings/rates", "claims", "heads", "stages"), "deepcovid_lib/claims.yaml",
+        notebook("claims"), f"{OUT}/manifest.csv", SCORES,
     output:
         tables("tab-claims"), executed("claims"), values("claims"),
     params:
@@ -291,7 +282,6 @@ rule shortcuts:
     input:
         notebook("shortcuts"), SCORES, f"{OUT}/manifest.csv", expand(f"{OUT}/features/{{model}}.csv", model=MODELS),
         sorted(str(path) for place in Path("recorded").glob("*/tables") for path in (*place.glob("*.csv"), place.parent / "digests.json")),
-        LOOKS, library("figures/shortcuts", "people", "thumbnails", "rungs", "ladders", "floors", "areas", "metrics", "records", "stages"),
     output:
         tables("tab-ladder", "tab-above-thumbnail", "tab-same-source", "tab-recorded-ladder", "tab-recorded-same-source"),
         figures("fig-ladder", "fig-recorded-ladder"), executed("shortcuts"), values("shortcuts", "recorded-shortcuts"),
@@ -304,8 +294,7 @@ rule shortcuts:
 
 rule positive_control:
     input:
-        notebook("positive-control"), f"{OUT}/manifest.csv", CURATION,
-        LOOKS, library("figures/shortcuts", "thumbnails", "rungs", "ladders", "controls", "areas", "metrics", "stages"),
+        notebook("positive-control"), f"{OUT}/manifest.csv",
     output:
         tables("tab-positive-control"), figures("fig-positive-control"), executed("positive-control"), values("positive-control"),
     params:
@@ -317,7 +306,7 @@ rule positive_control:
 
 rule saliency:
     input:
-        notebook("saliency"), f"{OUT}/manifest.csv", SCORES[0], LOOKS, library("figures/saliency", "backbones", "engines", "images", "features", "heads", "scaling", "frozen", "saliency", "attributions", "stages"),
+        notebook("saliency"), f"{OUT}/manifest.csv", SCORES[0],
     output:
         figures("fig-evidence"), tables("tab-evidence", "tab-sanity"), executed("saliency"), values("saliency"),
     params:
@@ -329,8 +318,7 @@ rule saliency:
 
 rule uncertainty:
     input:
-        notebook("uncertainty"), f"{OUT}/manifest.csv", expand(f"{OUT}/features/{{model}}.csv", model=MODELS), SCORES, LOOKS,
-        library("figures/uncertainty", "areas", "checks", "metrics", "tables", "stages", "finetune", "scaling", "pools", "repeats", "thresholds"),
+        notebook("uncertainty"), f"{OUT}/manifest.csv", expand(f"{OUT}/features/{{model}}.csv", model=MODELS), SCORES,
     output:
         tables("tab-repeats", "tab-promises"), figures("fig-repeats", "fig-promises", "fig-halves"), executed("uncertainty"), values("uncertainty"),
     params:
@@ -342,8 +330,7 @@ rule uncertainty:
 
 rule calibration:
     input:
-        notebook("calibration"), f"{OUT}/manifest.csv", SCORES, LOOKS,
-        library("figures/calibration", "areas", "checks", "metrics", "tables", "stages", "pairs", "calibration", "precision"),
+        notebook("calibration"), f"{OUT}/manifest.csv", SCORES,
     output:
         tables("tab-calibration", "tab-precision", "tab-area-pairs", "tab-call-pairs"),
         figures("fig-calibration", "fig-precision-recall", "fig-net-benefit", "fig-area-pairs"), executed("calibration"), values("calibration"),
@@ -356,8 +343,7 @@ rule calibration:
 
 rule recipes:
     input:
-        notebook("recipes"), f"{OUT}/manifest.csv", SCORES[0], sorted(str(path) for path in Path("recorded").glob("recipes-*/*")), LOOKS,
-        library("figures/recipes", "backbones", "engines", "images", "features", "finetune", "scaling", "frozen", "areas", "metrics", "variations", "sweeps", "stages"),
+        notebook("recipes"), f"{OUT}/manifest.csv", SCORES[0], sorted(str(path) for path in Path("recorded").glob("recipes-*/*")),
     output:
         figures("fig-recipes"), tables("tab-recipes", "tab-recipes-recorded"), executed("recipes"), values("recipes"),
     params:
@@ -369,8 +355,7 @@ rule recipes:
 
 rule model_card:
     input:
-        notebook("model-card"), f"{OUT}/manifest.csv", SCORES, LOOKS,
-        library("areas", "checks", "metrics", "tables", "stages", "people", "cards", "figures/cards"),
+        notebook("model-card"), f"{OUT}/manifest.csv", SCORES,
     output:
         tables("tab-card", "tab-card-performance", "tab-card-people", "tab-card-groups"), figures("fig-card-groups"),
         executed("model-card"), values("model-card"),
@@ -384,7 +369,6 @@ rule model_card:
 rule speed:
     input:
         notebook("speed"), sorted(str(path) for name in ("benchmarks", "slurm") for path in Path("recorded").glob(f"{name}/*")),
-        LOOKS, library("figures/speeds", "speeds", "records", "stages"),
     output:
         tables(*(f"tab-speed-{what}" for what in ("targets", "growth", "costs", "slurm"))),
         figures("fig-speed-engines", "fig-speed-stages"), executed("speed"), values("speed"),
@@ -402,7 +386,7 @@ rule repeats:
 
 rule repeat:
     input:
-        f"{OUT}/manifest.csv", f"{OUT}/features/{{model}}.csv", f"{FIT}/scores.csv", library("finetune", "scaling", "stages", "pools", "repeats"),
+        f"{OUT}/manifest.csv", f"{OUT}/features/{{model}}.csv", f"{FIT}/scores.csv", lineage.library("repeats"),
     output:
         f"{OUT}/repeats/{{model}}.csv",
     params:
@@ -413,7 +397,7 @@ rule repeat:
 
 rule sweep:  # costly, and no part of the book: snakemake results/phantom/sweeps/drift.csv --config run=phantom
     input:
-        f"{OUT}/manifest.csv", library("images", "backbones", "engines", "features", "finetune", "scaling", "variations", "training", "sweeps"),
+        f"{OUT}/manifest.csv", lineage.library("sweeps"),
     output:
         f"{OUT}/sweeps/{{sweep}}.csv",
     params:

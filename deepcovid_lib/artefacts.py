@@ -82,7 +82,7 @@ def figure(
                 "width": round(width * 96),
                 "height": round(height * 96),
                 "films": films == "shown",
-                **_of_record(recorded),
+                "recorded": recorded,
             }
     write_json(record, folder / f"{slug}.json")
     shown = {"image/png": base64.b64encode(preview.getvalue()).decode(), "text/plain": drawing.alt}
@@ -129,7 +129,7 @@ def table(
             "number": _number(slug),
             "headings": titles,
             "cells": cells,
-            **_of_record(recorded),
+            "recorded": recorded,
         },
         folder / f"{slug}.json",
     )
@@ -208,10 +208,6 @@ def check(run: Run, said: dict[str, str], *, file: str) -> None:
         raise Problem(f"shows {what}, which the run does not hold", file=file, remedy=again)
     if now != said.get("sha256"):
         raise Problem(f"shows {what}, changed since it was made", file=file, remedy=again)
-    record = _record(run, said["slug"]) if "slug" in said else {}
-    name = record.get("recorded")
-    if name and record.get("recorded_sha256") != records.digest(name):
-        raise Problem(f"shows {what} of the record '{name}', which was recorded anew since", file=file, remedy=again)
 
 
 def quoted(folder) -> dict[str, str]:
@@ -224,11 +220,6 @@ def quoted(folder) -> dict[str, str]:
             raise Problem(f"the value '{min(twice)}' is kept twice", file=path.name, remedy="rename one of them")
         known.update(texts)
     return known
-
-
-def _of_record(name: str) -> dict[str, str]:
-    """What an artefact's own record says of the recorded run it shows, if it shows one."""
-    return {"recorded": name, "recorded_sha256": records.digest(name)} if name else {"recorded": ""}
 
 
 def _record(run: Run, slug: str) -> dict[str, Any]:

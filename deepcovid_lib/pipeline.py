@@ -15,7 +15,8 @@ from pathlib import Path
 import yaml
 from tqdm import tqdm
 
-from deepcovid_lib import owners, runs, site
+from deepcovid_lib import owners, runner, runs, site, stages
+from deepcovid_lib.files import sha256
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
 
@@ -61,7 +62,9 @@ def reproduce(
         )
     options = _options(run.root, profile, jobs)
     with owners.own(run.root) as environment:
+        _refuse_another_library(run)
         _sweep(run)
+        _forget_outdated(run)
         stamp = run.folder / f"book-{audience}.txt"
         if stamp.is_file() and not _book(run, stamp).is_dir():
             stamp.unlink()
@@ -84,6 +87,38 @@ def _sweep(run: Run) -> None:
             path.unlink(missing_ok=True)
     for path in (run.root / "_build").glob(f"stage-{run.name}-*"):
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _refuse_another_library(run: Run) -> None:
+    """Refuse to make a checkout's book with an installed library that is not the checkout's."""
+    installed, own = Path(__file__).parent, run.root / "deepcovid_lib"
+    if installed == own:
+        return
+    for path in sorted(own.rglob("*.py")):
+        there = installed / path.relative_to(own)
+        if not there.is_file() or sha256(there) != sha256(path):
+            raise Problem(
+                "is not what is installed as deepcovid_lib, so the book would not show the code that ran",
+                file=path.relative_to(run.root),
+                remedy="install the checkout again: pip install .",
+            )
+
+
+def _forget_outdated(run: Run) -> None:
+    """Remove a manifest that other code made, and notebooks made from other files, whatever the time stamps say.
+
+    A manifest that was edited is refused here, before the pipeline trains on it.
+    """
+    if stages.outdated(run):
+        _say("    the manifest is made anew: other code curated it")
+        run.manifest.unlink()
+    elif run.manifest.is_file():
+        stages.manifest(run)
+    for path in sorted((run.folder / "notebooks").glob("*.ipynb")):
+        other = runner.outdated(path, run.root)
+        if other:
+            _say(f"    {path.stem} is made anew: it was made from another {other}")
+            path.unlink()
 
 
 def _book(run: Run, stamp: Path) -> Path:

@@ -178,17 +178,6 @@ def seal(name: str) -> None:
     write_json(found, place / "digests.json")
 
 
-def digest(name: str) -> str:
-    """Return one SHA-256 over a record's sealed files, to tell whether it was recorded anew since.
-
-    Examples
-    --------
-    >>> len(digest("phantom"))
-    64
-    """
-    return sha256(_of(name) / "digests.json")
-
-
 def inputs(folder: Path) -> dict[str, Any]:
     """Return what a run's scores hang on, as counts and digests that tell no name and no place.
 

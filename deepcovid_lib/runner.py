@@ -1,6 +1,6 @@
 """Execute a notebook to a temporary path, check it, then put it in place.
 
-From a shell: ``python -m deepcovid_lib.runner NOTEBOOK RUN [--model M] [--expect FILE ...]``.
+From a shell: ``python -m deepcovid_lib.runner NOTEBOOK RUN [--model M] [--made-from FILE ...] [--expect FILE ...]``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from traitlets import Tuple
 from traitlets.config import Config
 
 from deepcovid_lib import editions, owners, runs
+from deepcovid_lib.files import sha256
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
 
@@ -44,6 +46,7 @@ def execute(
     *,
     expect: list[Path],
     root: Path,
+    made_from: Iterable[Path] = (),
     passed: tuple[int, ...] = (),
 ) -> None:
     """Execute a notebook and put it in place if it is sound.
@@ -58,6 +61,9 @@ def execute(
         Files that must exist afterwards.
     root : Path
         Current folder of the kernel.
+    made_from : iterable of Path, optional
+        Files whose digests the executed copy keeps, under their paths from `root`: were one changed, it would be
+        out of date.
     passed : tuple of int
         Descriptors that the kernel keeps open, from `owners.serve`.
 
@@ -67,6 +73,7 @@ def execute(
         Naming the notebook, the cell and the error, or the missing file.
     """
     _accept(parameters, source)
+    digests = {Path(path).as_posix(): sha256(root / path) for path in made_from}
     target.parent.mkdir(parents=True, exist_ok=True)
     running = target.with_name(f".{target.stem}.running.ipynb")
     failed = target.with_name(f"{target.stem}.failed.ipynb")
@@ -105,7 +112,7 @@ def execute(
     except Problem:
         running.replace(failed)
         raise
-    seal(running)
+    seal(running, digests)
     running.replace(target)
 
 
@@ -145,22 +152,23 @@ def check(path: Path) -> None:
             raise Problem(f"cell {number} was not run", file=path.name, remedy="run it again")
 
 
-def seal(path: Path) -> None:
-    """Note in an executed notebook a digest over its parameters, its cells and their outputs."""
+def seal(path: Path, made_from: dict[str, str]) -> None:
+    """Note in an executed notebook what it was made from, and a digest over this, its parameters, cells and outputs."""
     notebook = nbformat.read(path, as_version=4)
-    notebook.metadata["deepcovid"] = {"sha256": _digest(notebook)}
+    notebook.metadata["deepcovid"] = {"made_from": made_from}
+    notebook.metadata["deepcovid"]["sha256"] = _digest(notebook)
     nbformat.write(notebook, path)
 
 
 def check_seal(path: Path, run: Run) -> None:
-    """Refuse a notebook that was changed since it was executed, or executed for another run.
+    """Refuse a notebook that was changed since it was executed, or executed for another run or from other files.
 
     Raises
     ------
     Problem
         Naming the notebook and how to make it anew.
     """
-    notebook = nbformat.read(path, as_version=4)
+    notebook = _read(path)
     again = f"delete {run.folder.relative_to(run.root) / 'notebooks' / path.name} and run deepcovid reproduce again"
     if notebook.metadata.get("deepcovid", {}).get("sha256") != _digest(notebook):
         raise Problem("was changed since it was executed", file=path.name, remedy=again)
@@ -168,6 +176,30 @@ def check_seal(path: Path, run: Run) -> None:
     wanted = {"edition": run.edition_name, "run_name": run.name, "settings": run.settings}
     if any(asked.get(name) != value for name, value in wanted.items()):
         raise Problem("was executed for another run", file=path.name, remedy=again)
+    other = outdated(path, run.root)
+    if other:
+        raise Problem(f"was made from another {other}", file=path.name, remedy="run deepcovid reproduce again")
+
+
+def outdated(path: Path, root: Path) -> str:
+    """Return the first file that is not what an executed notebook was made from, empty where all still are.
+
+    Contents are compared, not time stamps: these mislead where results were copied or clocks differ.
+    """
+    made_from = _read(path).metadata.get("deepcovid", {}).get("made_from", {})
+    differing = (name for name, digest in made_from.items() if not _is(root / name, digest))
+    return next(differing, "")
+
+
+def _read(path: Path) -> nbformat.NotebookNode:
+    try:
+        return nbformat.read(path, as_version=4)
+    except (ValueError, KeyError, AttributeError, nbformat.ValidationError) as fault:
+        raise Problem("is no notebook, or is damaged", file=path, remedy="delete it and run it again") from fault
+
+
+def _is(path: Path, digest: str) -> bool:
+    return path.is_file() and sha256(path) == digest
 
 
 def _parameters(notebook: nbformat.NotebookNode) -> dict[str, Any]:
@@ -176,7 +208,8 @@ def _parameters(notebook: nbformat.NotebookNode) -> dict[str, Any]:
 
 def _digest(notebook: nbformat.NotebookNode) -> str:
     cells = [[cell.cell_type, cell.source, cell.get("outputs", [])] for cell in notebook.cells]
-    return hashlib.sha256(json.dumps([_parameters(notebook), cells], sort_keys=True).encode()).hexdigest()
+    told = [_parameters(notebook), notebook.metadata.get("deepcovid", {}).get("made_from"), cells]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -187,6 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("notebook", help="its name, e.g. finetune")
     parser.add_argument("run", help="the run's name, e.g. tiny")
     parser.add_argument("--model", help="for notebooks that are run once per model")
+    parser.add_argument("--made-from", nargs="*", default=[], type=Path, help="files whose change makes it out of date")
     parser.add_argument("--expect", nargs="*", default=[], type=Path, help="files it must leave")
     asked = parser.parse_args(arguments)
     run = runs.reopen(asked.run)
@@ -203,7 +237,8 @@ def main(arguments: list[str] | None = None) -> int:
         with runs.timed(run, stage):
             source = folder(run.root).relative_to(run.root) / f"{asked.notebook}.ipynb"
             expect = [path for path in asked.expect if path.resolve() != target.resolve()]
-            execute(source, target, parameters, expect=expect, root=run.root, passed=held)
+            given = {"expect": expect, "made_from": asked.made_from}
+            execute(source, target, parameters, **given, root=run.root, passed=held)
     except (Problem, OSError) as fault:
         sys.stderr.write(f"deepcovid: {fault}\n")
         return 1

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from filelock import FileLock
 
-from deepcovid_lib import curation, fits, images, records, tables
+from deepcovid_lib import curation, fits, images, lineage, records, tables
 from deepcovid_lib import manifest as manifests
-from deepcovid_lib.files import read_json, sha256, write_csv, write_json
+from deepcovid_lib.files import read_json, replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
 from deepcovid_lib.sources import Candidates, chexpert, cohen, nih, phantom, released
@@ -68,7 +68,7 @@ def candidates(run: Run) -> list[Candidates]:
 
 
 def curate(run: Run) -> None:
-    """Choose the run's images; leaves `manifest.csv`, and `funnel.csv` and `rejected.csv` with their digests."""
+    """Choose the run's images; leaves `manifest.csv`, `funnel.csv`, `rejected.csv`, and `curated.json` with digests."""
     split = run.edition.split
     counts = {} if split == "released" else _counts(run)
     curated = curation.curate(candidates(run), seed=run.edition.seed, **counts)
@@ -78,8 +78,9 @@ def curate(run: Run) -> None:
         curated.rejected.assign(path=[_relative(path, run.root) for path in curated.rejected["path"]]),
         run.folder / "rejected.csv",
     )
-    write_json({name: sha256(run.folder / name) for name in BESIDE}, run.folder / "curated.json")
-    manifests.write(rows, run.manifest)
+    with replacing(run.manifest) as temporary:  # in place when the rest is there
+        manifests.write(rows, temporary)
+        _note_curated(run, temporary)
 
 
 def plan(run: Run) -> pd.DataFrame:
@@ -102,13 +103,30 @@ def plan(run: Run) -> pd.DataFrame:
 
 
 def manifest(run: Run) -> pd.DataFrame:
-    """Return the run's manifest with usable paths, curating first if it is not there."""
+    """Return the run's manifest with usable paths, curating first if it is not there.
+
+    Raises
+    ------
+    Problem
+        If it is not the one that the curation made, or other code made it.
+    """
     with _alone(run, "manifest"):
         if not run.manifest.is_file():
             curate(run)
+    file = _relative(run.manifest, run.root)
     rows = manifests.read(run.manifest)
-    manifests.check(rows, file=_relative(run.manifest, run.root))
+    manifests.check(rows, file=file)
+    if outdated(run):
+        raise Problem("was curated by other code than this", file=file, remedy="delete it to curate again")
+    _refuse_changed(run, "manifest.csv")
     return rows.assign(path=[str(run.root / path) for path in rows["path"]])
+
+
+def outdated(run: Run) -> bool:
+    """Say whether the run has a manifest that other code curated."""
+    note = run.folder / "curated.json"
+    known = read_json(note).get("code") if note.is_file() else None
+    return run.manifest.is_file() and known != lineage.code(lineage.CURATING)
 
 
 def funnel(run: Run) -> pd.DataFrame:
@@ -133,14 +151,23 @@ def rejected(run: Run) -> pd.DataFrame:
 def _beside_manifest(run: Run, name: str) -> pd.DataFrame:
     """Read a table that the curation left with the manifest, refusing one that was changed since."""
     manifest(run)
+    _refuse_changed(run, name)
+    return pd.read_csv(run.folder / name)
+
+
+def _note_curated(run: Run, manifest: Path) -> None:
+    made = {name: sha256(run.folder / name) for name in BESIDE} | {"manifest.csv": sha256(manifest)}
+    write_json({"code": lineage.code(lineage.CURATING), **made}, run.folder / "curated.json")
+
+
+def _refuse_changed(run: Run, name: str) -> None:
     path, note = run.folder / name, run.folder / "curated.json"
     if not path.is_file() or not note.is_file() or read_json(note).get(name) != sha256(path):
         raise Problem(
             "was removed or changed since the curation",
             file=_relative(path, run.root),
-            remedy=f"delete {_relative(run.manifest, run.root)} to curate again",
+            remedy=f"restore it, or delete {_relative(run.manifest, run.root)} to curate again",
         )
-    return pd.read_csv(path)
 
 
 def tests_performance(run: Run) -> bool:
@@ -292,6 +319,7 @@ def _meant(run: Run, model: str) -> dict[str, object]:
         "preset": preset(run).key,
         "recipe": run.edition.recipe.model_dump(mode="json"),
         "manifest": sha256(run.manifest),
+        "code": lineage.code(lineage.TRAINING),
     }
 
 

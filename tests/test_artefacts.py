@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from deepcovid_lib import artefacts, figures, records, runs
+from deepcovid_lib import artefacts, figures, runs
 from deepcovid_lib.files import sha256
 from deepcovid_lib.problems import Problem
 
@@ -72,18 +72,3 @@ def test_changed_values_are_refused(run):
     artefacts.values(run, "one", {"a": 2})
     with pytest.raises(Problem, match="a.ipynb: shows values 'one', changed since it was made"):
         artefacts.check(run, told, file="a.ipynb")
-
-
-def test_an_artefact_of_a_record_that_was_made_anew_is_refused(run, tmp_path, monkeypatch):
-    record = tmp_path / "recorded" / "measured"
-    record.mkdir(parents=True)
-    monkeypatch.setattr(records, "folder", lambda: record.parent)
-    (record / "a.csv").write_text("x\n1\n")
-    records.seal("measured")
-    shown = artefacts.table(run, "tab-x", pd.DataFrame({"x": [1]}), caption="X.", recorded="measured")
-    said = {"slug": shown.slug, "sha256": shown.digest}
-    artefacts.check(run, said, file="a.ipynb")
-    (record / "a.csv").write_text("x\n2\n")
-    records.seal("measured")
-    with pytest.raises(Problem, match="shows 'tab-x' of the record 'measured', which was recorded anew since"):
-        artefacts.check(run, said, file="a.ipynb")

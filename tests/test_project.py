@@ -16,12 +16,13 @@ from deepcovid_lib import editions, paper
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ORDER = """
-    problems files progress style paper editions images phantoms sources downloads forms leakage manifest fits curation
-    engines backbones features finetune scaling heads checks areas metrics tables resolution audit counterparts verdicts
-    pairs calibration precision figures diagrams runs owners records sides comparison markup comparison_page stages
-    pools repeats thresholds findings claims films people thumbnails rungs ladders floors controls frozen saliency
-    attributions variations training sweeps speeds artefacts predict doctor provenance address cards tripod archive
-    citations papermap imprints explorer licences coverage mutants faults runner replays pages staging site pipeline cli
+    problems files lineage progress style paper editions images phantoms sources downloads forms leakage manifest fits
+    curation engines backbones features finetune scaling heads checks areas metrics tables resolution audit
+    counterparts verdicts pairs calibration precision figures diagrams runs owners records sides comparison markup
+    comparison_page stages pools repeats thresholds findings claims films people thumbnails rungs ladders floors
+    controls frozen saliency attributions variations training sweeps speeds artefacts predict doctor provenance
+    address cards tripod archive citations papermap imprints explorer licences coverage mutants faults runner replays
+    pages staging site pipeline cli
 """.split()
 
 

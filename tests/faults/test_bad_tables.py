@@ -10,8 +10,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deepcovid_lib import fits, heads, manifest, runs, stages
-from deepcovid_lib.files import sha256, write_csv
+from deepcovid_lib import fits, heads, lineage, manifest, runs, stages
+from deepcovid_lib.files import sha256, write_csv, write_json
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.sources import chexpert, cohen, nih
 
@@ -249,12 +249,19 @@ def test_a_wrong_cell_is_found_in_its_row(tmp_path, table, row, column, value, w
     assert "; " in line
 
 
+def curated(run):
+    """Note the run's manifest as the one that the curation made."""
+    made = {"code": lineage.code(lineage.CURATING), "manifest.csv": sha256(run.manifest)}
+    write_json(made, run.folder / "curated.json")
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """A run with a manifest, and a fit that belongs to it."""
     monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
     run = runs.begin("tiny", settings={"models": ["resnet18"]})
     write_csv(FILMS, run.manifest)
+    curated(run)
     folder = run.fit("resnet18")
     write_csv(pd.DataFrame({"epoch": [1], "loss": [0.5], "accuracy": [0.75]}), folder / "history.csv")
     write_csv(SCORES, folder / "scores.csv")
@@ -267,7 +274,7 @@ def run(tmp_path, monkeypatch):
 @pytest.mark.fault(
     "tables",
     "a manifest edited by hand after training",
-    done="scores, history and head are not shown beside it; the line names the head and the manifest",
+    done="it is refused in one line; curated again, it is refused beside the head that another manifest trained",
     lost="nothing: with the manifest restored, the scores are there again",
     rerun="restore the manifest, or delete the fit's folder and train again",
 )
@@ -287,12 +294,16 @@ def test_scores_are_not_shown_beside_an_edited_manifest(run, call, row, column, 
     before = {path: path.read_bytes() for path in folder.iterdir()}
     shown = stages.scores(run, "resnet18")
     run.manifest.write_text(with_cell(TEXT, row, column, value))
+    with pytest.raises(Problem, match=r"manifest\.csv: was removed or changed since the curation; restore it, or"):
+        call(run, "resnet18")
+    curated(run)
     with pytest.raises(Problem) as caught:
         call(run, "resnet18")
     line = str(caught.value)
     assert "head.safetensors: was trained on another manifest than results/" in line
     assert "restore the manifest, or delete results/" in line
     write_csv(FILMS, run.manifest)
+    curated(run)
     pd.testing.assert_frame_equal(stages.scores(run, "resnet18"), shown)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 

@@ -1,5 +1,6 @@
 """Numbers that were changed, belong elsewhere or are out of date: none reaches a book in silence."""
 
+import os
 import shutil
 
 import nbformat
@@ -7,10 +8,12 @@ import pytest
 import yaml
 from pandas import DataFrame
 
-from deepcovid_lib import features, records, runner, runs, stages, staging
+from deepcovid_lib import features, lineage, metrics, pipeline, records, runner, runs, stages, staging
 from deepcovid_lib.files import sha256, write_json
 from deepcovid_lib.problems import Problem
 
+SMALL = {"models": ["resnet18"], "split.covid": {"train": 3, "test": 3}, "split.normal": {"train": 3, "test": 3}}
+SMALL |= {"split.each_other": {"train": 1, "test": 1}}
 AGAIN = "run deepcovid reproduce again"
 
 
@@ -33,7 +36,10 @@ def executed(run, **parameters):
     path.parent.mkdir(exist_ok=True)
     metadata = {"papermill": {"parameters": asked}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
-    runner.seal(path)
+    made_from = run.folder / "scores.csv"
+    made_from.write_text("image_id,score\nx:1,0.9\n")
+    name = made_from.relative_to(run.root).as_posix()
+    runner.seal(path, {name: sha256(made_from)})
     return path
 
 
@@ -70,6 +76,80 @@ def test_a_notebook_of_another_run_is_refused(run, other):
 
 @pytest.mark.fault(
     "numbers",
+    "what a page was made from is not there as it was: a record that was made anew, changed code or scores; the time "
+    "stamps are misleading",
+    done="the book is refused, the line names page and file; `reproduce` makes such a page anew by itself",
+    lost="nothing",
+    rerun="give the command again",
+)
+@pytest.mark.parametrize("gone", [False, True], ids=["changed", "gone"])
+def test_a_page_made_from_other_files_is_refused_and_made_anew(run, gone):
+    path = executed(run)
+    source = run.folder / "scores.csv"
+    was = source.stat()
+    source.write_text(source.read_text().replace("0.9", "0.1"))
+    os.utime(source, ns=(was.st_atime_ns, was.st_mtime_ns))
+    if gone:
+        source.unlink()
+    told = r"scores\.ipynb: was made from another results/tiny/scores\.csv; run deepcovid reproduce again"
+    with pytest.raises(Problem, match=told):
+        runner.check_seal(path, run)
+    pipeline._forget_outdated(run)
+    assert not path.exists()
+
+
+@pytest.mark.fault(
+    "numbers",
+    "a manifest was curated by other code, and the time stamps are misleading",
+    done="it is refused in one line; `reproduce` makes it anew by itself",
+    lost="nothing",
+    rerun="give the command again",
+)
+def test_a_manifest_of_other_code_is_refused_and_made_anew(run, monkeypatch):
+    run = runs.begin("tiny", name="small", settings=SMALL)
+    stages.manifest(run)
+    monkeypatch.setattr(lineage, "CURATING", ("images",))
+    with pytest.raises(Problem, match=r"manifest\.csv: was curated by other code than this; delete it to curate again"):
+        stages.manifest(run)
+    pipeline._forget_outdated(run)
+    assert not run.manifest.exists()
+
+
+@pytest.mark.fault(
+    "numbers",
+    "a manifest is edited by hand before the pipeline runs",
+    done="the pipeline refuses it before it trains on it",
+    lost="nothing: what was trained before is still there",
+    rerun="restore the manifest, or delete it to curate again",
+)
+def test_the_pipeline_refuses_an_edited_manifest(run):
+    run = runs.begin("tiny", name="small", settings=SMALL)
+    stages.manifest(run)
+    run.manifest.write_text(run.manifest.read_text().replace(",PA,", ",AP,", 1))
+    with pytest.raises(Problem, match=r"manifest\.csv: was removed or changed since the curation"):
+        pipeline._forget_outdated(run)
+    assert ",AP," in run.manifest.read_text()
+
+
+@pytest.mark.fault(
+    "numbers",
+    "the installed library is not the checkout's",
+    done="`reproduce` refuses to begin; the line names the first module that differs",
+    lost="nothing",
+    rerun="install the checkout: pip install .",
+)
+def test_a_library_that_is_not_the_checkout_s_is_refused(run):
+    own = run.root / "deepcovid_lib" / "metrics.py"
+    own.parent.mkdir()
+    shutil.copy(metrics.__file__, own)
+    pipeline._refuse_another_library(run)
+    own.write_text(own.read_text() + "# changed\n")
+    with pytest.raises(Problem, match=r"deepcovid_lib/metrics\.py: is not what is installed .*; install the checkout"):
+        pipeline._refuse_another_library(run)
+
+
+@pytest.mark.fault(
+    "numbers",
     "values lie in a run that no page of the book made",
     done="the book is refused; the line names their file",
     lost="nothing",
@@ -99,7 +179,7 @@ def test_a_changed_table_of_the_curation_is_refused(run, monkeypatch, name):
     read = {"funnel.csv": stages.funnel, "rejected.csv": stages.rejected}[name]
     assert read(run)["rows"].tolist() == [48]
     path.write_text(path.read_text().replace("48", "4800"))
-    with pytest.raises(Problem, match=rf"{name}: was removed or changed since the curation; delete .*curate again"):
+    with pytest.raises(Problem, match=rf"{name}: was removed or changed since the curation; .*curate again"):
         read(run)
 
 

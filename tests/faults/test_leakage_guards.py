@@ -144,6 +144,7 @@ def test_nothing_of_the_test_split_reaches_the_head(run, tmp_path):
         turned_round = ("non_covid", "No Finding") if films.loc[row, "label"] == "covid" else ("covid", "COVID-19")
         films.loc[row, ["path", "sha256", "label", "finding"]] = [str(path), sha256(path), *turned_round]
     manifest.write(films, run.manifest)
+    stages._note_curated(run, run.manifest)
     for name in fitted:
         (folder / name).unlink()
     try:
@@ -154,6 +155,7 @@ def test_nothing_of_the_test_split_reaches_the_head(run, tmp_path):
         assert (folder / "scores.csv").read_bytes() != fitted["scores.csv"]
     finally:
         run.manifest.write_bytes(good)
+        stages._note_curated(run, run.manifest)
         for name, content in fitted.items():
             (folder / name).write_bytes(content)
 

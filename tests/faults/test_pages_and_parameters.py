@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from deepcovid_lib import cli, editions, figures, heads, manifest, runner, runs, staging, style
+from deepcovid_lib import cli, editions, figures, heads, manifest, runner, runs, stages, staging, style
 from deepcovid_lib.files import sha256
 from deepcovid_lib.problems import Misuse, Problem
 
@@ -54,6 +54,9 @@ def hostile(undisturbed, copied_checkout, tmp_path_factory):
     rows["patient_id"] += HOSTILE
     rows["image_id"] += HOSTILE
     manifest.write(rows, results / "manifest.csv")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEEPCOVID_ROOT", str(folder))
+        stages._note_curated(runs.reopen("hostile"), results / "manifest.csv")
     for path in results.glob("fits/*/*/*/head.safetensors"):
         head, told = heads.load(path, expect={})
         heads.save(path, head, told | {"manifest": sha256(results / "manifest.csv")})
@@ -61,7 +64,7 @@ def hostile(undisturbed, copied_checkout, tmp_path_factory):
         known = nbformat.read(path, as_version=4)
         known.metadata["papermill"]["parameters"].update(run_name="hostile", settings=settings)
         nbformat.write(known, path)
-        runner.seal(path)
+        runner.seal(path, {})
     for notebook in ("dataset", "augmentation"):
         run_in(folder, "deepcovid_lib.runner", notebook, "hostile", home=home)
     told = run_in(folder, "deepcovid_lib.cli", "book", "--run", "hostile", "--audience", "public", home=home)
