@@ -53,10 +53,10 @@ NOTEBOOKS = """
     dataset architectures augmentation scores thresholds reliability roc-and-confusion paper-versus-run recorded
     audit claims shortcuts positive-control saliency uncertainty calibration recipes model-card speed
 """.split()
-RUNNER = f"{PY} -m deepcovid_lib.runner {{params.name}} {RUN.name} --made-from {{input}} --expect {{output}}"
+RUNNER = f"{PY} -m deepcovid_lib.runner {{params.name}} {RUN.name} --asked {{params.asked:q}} --made-from {{input}} --expect {{output}}"
 PASS = lineage.library("backbones", "features"), asked("copies", "seed", "preset", "weights", "engine")
 THREADS = 4  # or all, where there are fewer
-WHAT_COUNTS = ("positives", "negatives", "split", "seed", "folders", "options")
+WHAT_COUNTS = lineage.ASKED_FOR_CURATION
 
 wildcard_constraints:
     model="|".join(MODELS),
@@ -250,6 +250,7 @@ rule recorded:
         executed("recorded"), values("recorded"),
     params:
         name="recorded",
+        asked=asked(),
     resources: mem_mb=1500, runtime=20
     shell: RUNNER
 
@@ -262,6 +263,7 @@ rule audit:
         figures("fig-audit-intervals", "fig-audit-predictive", "fig-audit-roc"), executed("audit"), values("audit"),
     params:
         name="audit",
+        asked=asked(),
     resources: mem_mb=1500, runtime=20
     shell: RUNNER
 
@@ -374,6 +376,7 @@ rule speed:
         figures("fig-speed-engines", "fig-speed-stages"), executed("speed"), values("speed"),
     params:
         name="speed",
+        asked=asked(),
     resources: mem_mb=1500, runtime=20
     shell: RUNNER
 

@@ -47,4 +47,4 @@ def keep(part: str, outcome: Outcome, started: datetime, seconds: float) -> None
         files.write_csv(pd.DataFrame(outcome.rows), folder / f"{part}.csv")
     facts = records.facts(NAME) if (folder / "facts.json").is_file() else {}
     files.write_json({**facts, part: runs.circumstances(started, seconds)}, folder / "facts.json")
-    records.seal(NAME)
+    records.seal(folder)

@@ -262,7 +262,7 @@ def main():
     files.write_json(
         {"slurm": {**runs.circumstances(started, time.monotonic() - began), **told}}, folder / "facts.json"
     )
-    records.seal("slurm")
+    records.seal(folder)
     shutil.rmtree(place)
 
 

@@ -86,8 +86,9 @@ def results(run: Run, folder: Path) -> Path:
         for model in run.edition.models:
             scores = run.fit(model) / "scores.csv"
             if scores.is_file():
-                fits.check(scores.parent)
+                fits.check(scores.parent, run.manifest)
                 write_csv(records.opaque(manifest.read_scores(scores)), base / "scores" / f"{model}.csv")
+        records.seal(base)
         target = folder / f"{stem(run)}-results.zip"
         _pack(base, target)
     return target

@@ -252,6 +252,8 @@ def _cell(value: Any, heading: str) -> str:
         return style.MODELS[value].label if value in style.MODELS else str(value)
     if heading.endswith(" %"):
         return f"{100 * value:.1f}%"
+    if "threshold" in heading:  # in the digits that it takes to make the same calls
+        return f"{value:.15g}"
     if float(value).is_integer() and abs(value) < 1e15 and not isinstance(value, float):
         return f"{int(value):,}"
     if 0.01 <= abs(value) < 1:

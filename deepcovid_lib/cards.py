@@ -102,7 +102,7 @@ def performance(scores_by_model: Mapping[str, pd.DataFrame], *, replicates: int 
     Returns
     -------
     DataFrame
-        ``model``; ``threshold``, the highest observed score whose sensitivity is >= 97.5%; ``auc, sensitivity,
+        ``model``; ``threshold``, the highest whose sensitivity is >= 97.5%, in few digits; ``auc, sensitivity,
         specificity``, each with ``_low`` and ``_high``: bootstrap bounds for the area (NaN where all replicates are
         equal, as under perfect separation), Wilson's for the rates, which count films as independent.
 
@@ -116,7 +116,8 @@ def performance(scores_by_model: Mapping[str, pd.DataFrame], *, replicates: int 
     rows = []
     for model, scores in scores_by_model.items():
         threshold = operating_point(scores)
-        rows.append({"model": model, "threshold": threshold, **_rates(scores, threshold, replicates)})
+        shown = tables.in_few_digits(threshold, scores["score"].to_numpy(float))
+        rows.append({"model": model, "threshold": shown, **_rates(scores, threshold, replicates)})
     return pd.DataFrame(rows)
 
 

@@ -173,8 +173,9 @@ def _extract(asked: argparse.Namespace) -> None:
     owners.serve(run.root)
     part, parts = shard = _shard(asked.shard)
     stage = f"extract-{asked.model}" if parts == 1 else f"part-{asked.model}-{part}-of-{parts}"
-    with runs.timed(run, stage):
+    with runs.timed(run, stage) as facts:
         counts = stages.extract(run, asked.model, shard=shard)
+        facts |= counts._asdict()
     print(f"{counts.computed} features computed, {counts.kept} found in the cache", file=sys.stderr)
     print(f"deepcovid: done {stage} {runs.facts_of(run)[stage]['seconds']}", file=sys.stderr)
 

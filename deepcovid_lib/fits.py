@@ -31,13 +31,15 @@ def told(folder: Path) -> dict[str, Any]:
         raise Problem("is not a head of a run, or is damaged", file=path, remedy=_again(folder)) from fault
 
 
-def check(folder: Path) -> None:
-    """Refuse scores or a history that were changed since the head gave them.
+def check(folder: Path, manifest: Path) -> None:
+    """Refuse a head that another manifest trained, and scores or a history that were changed since it gave them.
 
     Parameters
     ----------
     folder : Path
         With ``head.safetensors, scores.csv, history.csv``.
+    manifest : Path
+        Of the run; where it is not there, as in a folder passed on without it, only the rest is checked.
 
     Raises
     ------
@@ -45,6 +47,12 @@ def check(folder: Path) -> None:
         Naming the changed file.
     """
     known = told(folder)
+    if manifest.is_file() and known["manifest"] != sha256(manifest):
+        raise Problem(
+            f"was trained on another manifest than {'/'.join(manifest.parts[-3:])}",
+            file=folder / "head.safetensors",
+            remedy=f"restore the manifest, or delete {'/'.join(folder.parts[-5:])} to train again",
+        )
     for name in GIVEN:
         path = folder / f"{name}.csv"
         if not path.is_file() or known[name] != sha256(path):

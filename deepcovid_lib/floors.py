@@ -220,7 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
             measured = ladders.ladder(seen(run, chosen, asked.networks), chosen, scores, seed=run.edition.seed)
             write_csv(measured, target / "tab-ladder.csv")
             write_csv(same_source(run, chosen), target / "tab-same-source.csv")
-        records.seal(run.name)
+        records.seal(target.parent)
         records.add_facts(run.name, {"ladder": runs.facts_of(run)["ladder"]})
     except Problem as problem:
         sys.stderr.write(f"deepcovid: {problem}\n")

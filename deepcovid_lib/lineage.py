@@ -18,6 +18,7 @@ from deepcovid_lib.files import fingerprint
 LIBRARY = Path(__file__).parent
 CURATING = ("images", "forms", "leakage", "manifest", "curation", "sources", "phantoms")
 TRAINING = ("images", "backbones", "engines", "features", "finetune", "scaling", "heads")
+ASKED_FOR_CURATION = ("positives", "negatives", "split", "seed", "folders", "options")
 GATE = "stages"
 DRAWN = "figures"
 SETUP = "setup"

@@ -110,14 +110,14 @@ def _forget_outdated(run: Run) -> None:
     A manifest that was edited is refused here, before the pipeline trains on it.
     """
     if stages.outdated(run):
-        _say("    the manifest is made anew: other code curated it")
+        _say("    the manifest is made anew: other code curated it, or the edition asked otherwise")
         run.manifest.unlink()
     elif run.manifest.is_file():
         stages.manifest(run)
     for path in sorted((run.folder / "notebooks").glob("*.ipynb")):
-        other = runner.outdated(path, run.root)
+        other = runner.outdated(path, run)
         if other:
-            _say(f"    {path.stem} is made anew: it was made from another {other}")
+            _say(f"    {path.stem} is made anew: it {other}")
             path.unlink()
 
 

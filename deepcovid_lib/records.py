@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from deepcovid_lib import editions, manifest, runs
+from deepcovid_lib import editions, fits, manifest, runs
 from deepcovid_lib.files import read_json, replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
@@ -34,19 +34,19 @@ def told(name: str) -> dict[str, Any]:
 def scores(name: str) -> dict[str, pd.DataFrame]:
     """Return the recorded scores of a run by model, in its order; images and patients carry opaque names."""
     models = told(name)["asked"]["models"]
-    return {model: manifest.read_scores(_sealed(name, f"scores/{model}.csv")) for model in models}
+    return {model: manifest.read_scores(sealed(_of(name), f"scores/{model}.csv")) for model in models}
 
 
 def history(name: str, model: str) -> pd.DataFrame:
     """Return a model's recorded ``epoch, loss, accuracy``; no rows where the training was not recorded."""
     if not (_of(name) / "history" / f"{model}.csv").is_file():
         return pd.DataFrame(columns=["epoch", "loss", "accuracy"], dtype=float)
-    return pd.read_csv(_sealed(name, f"history/{model}.csv"))
+    return pd.read_csv(sealed(_of(name), f"history/{model}.csv"))
 
 
 def table(name: str, stem: str) -> pd.DataFrame:
     """Return a recorded table, e.g. ``"funnel"``."""
-    return pd.read_csv(_sealed(name, f"{stem}.csv"))
+    return pd.read_csv(sealed(_of(name), f"{stem}.csv"))
 
 
 def facts(name: str) -> dict[str, Any]:
@@ -164,18 +164,34 @@ def keep(run: Run) -> Path:
     for model in run.edition.models:
         path = run.fit(model) / "scores.csv"
         if path.is_file():
+            fits.check(path.parent, run.manifest)
             write_csv(opaque(manifest.read_scores(path)), target / "scores" / f"{model}.csv")
         if (run.fit(model) / "history.csv").is_file():
             write_csv(pd.read_csv(run.fit(model) / "history.csv"), target / "history" / f"{model}.csv")
-    seal(run.name)
+    seal(target)
     return target
 
 
-def seal(name: str) -> None:
-    """Write the digests of a record's tables, scores and histories into its `digests.json`."""
-    place = _of(name)
+def seal(place: Path) -> None:
+    """Write the digests of a folder's tables, scores and histories into its `digests.json`."""
     found = {path.relative_to(place).as_posix(): sha256(path) for path in sorted(place.rglob("*.csv"))}
     write_json(found, place / "digests.json")
+
+
+def sealed(place: Path, file: str) -> Path:
+    """Return the path of a file of a sealed folder, refusing one that was changed since.
+
+    Raises
+    ------
+    Problem
+        Naming the file.
+    """
+    path, digests = place / file, place / "digests.json"
+    if not digests.is_file() or not path.is_file() or read_json(digests).get(file) != sha256(path):
+        raise Problem(
+            "was removed or changed since it was recorded", file=path, remedy="restore it, or record the run again"
+        )
+    return path
 
 
 def inputs(folder: Path) -> dict[str, Any]:
@@ -234,16 +250,6 @@ def numbered(names: pd.Series, letter: str) -> pd.Series:
     """
     order = sorted(names.unique(), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     return names.map({name: f"recorded:{letter}{number:04d}" for number, name in enumerate(order)})
-
-
-def _sealed(name: str, file: str) -> Path:
-    """Return the path of a recorded file, refusing one that was changed since it was recorded."""
-    path, digests = _of(name) / file, _of(name) / "digests.json"
-    if not digests.is_file() or not path.is_file() or read_json(digests).get(file) != sha256(path):
-        raise Problem(
-            "was removed or changed since it was recorded", file=path, remedy="restore it, or record the run again"
-        )
-    return path
 
 
 def _of(name: str) -> Path:

@@ -47,6 +47,7 @@ def execute(
     expect: list[Path],
     root: Path,
     made_from: Iterable[Path] = (),
+    asked: dict[str, Any] | None = None,
     passed: tuple[int, ...] = (),
 ) -> None:
     """Execute a notebook and put it in place if it is sound.
@@ -64,6 +65,8 @@ def execute(
     made_from : iterable of Path, optional
         Files whose digests the executed copy keeps, under their paths from `root`: were one changed, it would be
         out of date.
+    asked : dict, optional
+        The part of the run's edition that it hangs on, kept in the same way.
     passed : tuple of int
         Descriptors that the kernel keeps open, from `owners.serve`.
 
@@ -112,7 +115,7 @@ def execute(
     except Problem:
         running.replace(failed)
         raise
-    seal(running, digests)
+    seal(running, digests, asked or {})
     running.replace(target)
 
 
@@ -152,10 +155,10 @@ def check(path: Path) -> None:
             raise Problem(f"cell {number} was not run", file=path.name, remedy="run it again")
 
 
-def seal(path: Path, made_from: dict[str, str]) -> None:
-    """Note in an executed notebook what it was made from, and a digest over this, its parameters, cells and outputs."""
+def seal(path: Path, made_from: dict[str, str], asked: dict[str, Any]) -> None:
+    """Note in an executed notebook what it hangs on, and a digest over this, its parameters, cells and outputs."""
     notebook = nbformat.read(path, as_version=4)
-    notebook.metadata["deepcovid"] = {"made_from": made_from}
+    notebook.metadata["deepcovid"] = {"made_from": made_from, "asked": asked}
     notebook.metadata["deepcovid"]["sha256"] = _digest(notebook)
     nbformat.write(notebook, path)
 
@@ -176,19 +179,25 @@ def check_seal(path: Path, run: Run) -> None:
     wanted = {"edition": run.edition_name, "run_name": run.name, "settings": run.settings}
     if any(asked.get(name) != value for name, value in wanted.items()):
         raise Problem("was executed for another run", file=path.name, remedy=again)
-    other = outdated(path, run.root)
+    other = outdated(path, run)
     if other:
-        raise Problem(f"was made from another {other}", file=path.name, remedy="run deepcovid reproduce again")
+        raise Problem(other, file=path.name, remedy="run deepcovid reproduce again")
 
 
-def outdated(path: Path, root: Path) -> str:
-    """Return the first file that is not what an executed notebook was made from, empty where all still are.
+def outdated(path: Path, run: Run) -> str:
+    """Say why an executed notebook is out of date, empty where it is not.
 
     Contents are compared, not time stamps: these mislead where results were copied or clocks differ.
     """
-    made_from = _read(path).metadata.get("deepcovid", {}).get("made_from", {})
-    differing = (name for name, digest in made_from.items() if not _is(root / name, digest))
-    return next(differing, "")
+    known = _read(path).metadata.get("deepcovid", {})
+    now = run.edition.model_dump(mode="json")
+    for key, value in known.get("asked", {}).items():
+        if now.get(key) != value:
+            return f"was executed for an edition with another {key}"
+    for name, digest in known.get("made_from", {}).items():
+        if not _is(run.root / name, digest):
+            return f"was made from another {name}"
+    return ""
 
 
 def _read(path: Path) -> nbformat.NotebookNode:
@@ -208,7 +217,8 @@ def _parameters(notebook: nbformat.NotebookNode) -> dict[str, Any]:
 
 def _digest(notebook: nbformat.NotebookNode) -> str:
     cells = [[cell.cell_type, cell.source, cell.get("outputs", [])] for cell in notebook.cells]
-    told = [_parameters(notebook), notebook.metadata.get("deepcovid", {}).get("made_from"), cells]
+    hangs_on = {key: value for key, value in notebook.metadata.get("deepcovid", {}).items() if key != "sha256"}
+    told = [_parameters(notebook), hangs_on, cells]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
@@ -220,6 +230,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("notebook", help="its name, e.g. finetune")
     parser.add_argument("run", help="the run's name, e.g. tiny")
     parser.add_argument("--model", help="for notebooks that are run once per model")
+    parser.add_argument("--asked", type=json.loads, default={}, help="the part of the edition it hangs on, as JSON")
     parser.add_argument("--made-from", nargs="*", default=[], type=Path, help="files whose change makes it out of date")
     parser.add_argument("--expect", nargs="*", default=[], type=Path, help="files it must leave")
     asked = parser.parse_args(arguments)
@@ -237,7 +248,7 @@ def main(arguments: list[str] | None = None) -> int:
         with runs.timed(run, stage):
             source = folder(run.root).relative_to(run.root) / f"{asked.notebook}.ipynb"
             expect = [path for path in asked.expect if path.resolve() != target.resolve()]
-            given = {"expect": expect, "made_from": asked.made_from}
+            given = {"expect": expect, "made_from": asked.made_from, "asked": asked.asked}
             execute(source, target, parameters, **given, root=run.root, passed=held)
     except (Problem, OSError) as fault:
         sys.stderr.write(f"deepcovid: {fault}\n")

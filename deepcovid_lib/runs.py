@@ -190,10 +190,13 @@ def reopen(name: str) -> Run:
 
 
 @contextmanager
-def timed(run: Run, stage: str, **facts: Any) -> Iterator[None]:
-    """Note in `facts.json` when and where the block ran, with which versions, and how long it took."""
+def timed(run: Run, stage: str, **facts: Any) -> Iterator[dict[str, Any]]:
+    """Note in `facts.json` when and where the block ran, with which versions, and how long it took.
+
+    Yields `facts`, to which the block may add what it comes to know.
+    """
     started, began = datetime.now(UTC), time.monotonic()
-    yield
+    yield facts
     note = {**circumstances(started, time.monotonic() - began), **facts}
     path = run.folder / "facts.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -231,13 +234,15 @@ def retrain_seconds(run: Run, stage: str) -> float | None:
     Returns
     -------
     float or None
-        Seconds; None where one of the stages was not timed, as in a replayed run.
+        Seconds; None where one of the stages was not timed, as in a replayed run, or found features in the cache.
     """
     models = [model for model in run.edition.models if stage == f"finetune-{model}"] or run.edition.models
     before = ["curate", *(f"{made}-{model}" for made in ("extract", "finetune") for model in models)]
     facts = facts_of(run)
     if any(known.startswith(tuple(f"part-{model}-" for model in models)) for known in facts):
         return None  # done in parts, on who knows how many machines
+    if any(facts.get(f"extract-{model}", {}).get("kept") for model in models):
+        return None
     try:
         return sum(facts[needed]["seconds"] for needed in dict.fromkeys([*before, stage]))
     except KeyError:

@@ -123,6 +123,12 @@ def grad_cam(network: nn.Sequential, films: Tensor, *, model: str) -> np.ndarray
     return np.concatenate(parts)
 
 
+def places(network: nn.Sequential, films: Tensor, *, model: str) -> tuple[int, int]:
+    """Return how many places, rows and columns, a Grad-CAM map has before it is interpolated to a film's size."""
+    method = LayerGradCam(network, network.backbone.get_submodule(LAST_BLOCKS[model]))
+    return tuple(method.attribute(films[:1].clone().requires_grad_()).shape[2:])
+
+
 def occlusion(network: nn.Sequential, films: Tensor) -> np.ndarray:
     """Map the evidence by covering a film's parts, one after another, with its mean grey.
 

@@ -69,10 +69,9 @@ def read(argument: str) -> Side:
         kept = folder / "scores" / f"{model}.csv"
         fit = folder / "fits" / model / asked["recipe"]["name"] / f"seed-{asked['seed']}" / "scores.csv"
         if kept.is_file():
-            scores[model] = manifest.read_scores(kept)
+            scores[model] = manifest.read_scores(records.sealed(folder, f"scores/{model}.csv"))
         elif fit.is_file():
-            if (fit.parent / "head.safetensors").is_file():
-                fits.check(fit.parent)
+            fits.check(fit.parent, folder / "manifest.csv")
             scores[model] = records.opaque(manifest.read_scores(fit))
     scores = {model: frame.sort_values("image_id", ignore_index=True) for model, frame in scores.items()}
     label = f"{folder.parent.name}/{folder.name}"

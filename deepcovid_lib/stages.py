@@ -117,16 +117,20 @@ def manifest(run: Run) -> pd.DataFrame:
     rows = manifests.read(run.manifest)
     manifests.check(rows, file=file)
     if outdated(run):
-        raise Problem("was curated by other code than this", file=file, remedy="delete it to curate again")
+        raise Problem(
+            "was curated by other code, or for an edition that asked otherwise",
+            file=file,
+            remedy="delete it to curate again",
+        )
     _refuse_changed(run, "manifest.csv")
     return rows.assign(path=[str(run.root / path) for path in rows["path"]])
 
 
 def outdated(run: Run) -> bool:
-    """Say whether the run has a manifest that other code curated."""
+    """Say whether the run has a manifest that other code curated, or as another edition asked."""
     note = run.folder / "curated.json"
-    known = read_json(note).get("code") if note.is_file() else None
-    return run.manifest.is_file() and known != lineage.code(lineage.CURATING)
+    known = read_json(note) if note.is_file() else {}
+    return run.manifest.is_file() and any(known.get(key) != value for key, value in _curating(run).items())
 
 
 def funnel(run: Run) -> pd.DataFrame:
@@ -157,7 +161,13 @@ def _beside_manifest(run: Run, name: str) -> pd.DataFrame:
 
 def _note_curated(run: Run, manifest: Path) -> None:
     made = {name: sha256(run.folder / name) for name in BESIDE} | {"manifest.csv": sha256(manifest)}
-    write_json({"code": lineage.code(lineage.CURATING), **made}, run.folder / "curated.json")
+    write_json({**_curating(run), **made}, run.folder / "curated.json")
+
+
+def _curating(run: Run) -> dict[str, object]:
+    """What a manifest hangs on, beside the images: the code, and what the edition asks."""
+    asked = run.edition.model_dump(mode="json", include=set(lineage.ASKED_FOR_CURATION))
+    return {"code": lineage.code(lineage.CURATING), "asked": asked}
 
 
 def _refuse_changed(run: Run, name: str) -> None:
@@ -314,6 +324,7 @@ def _meant(run: Run, model: str) -> dict[str, object]:
     return {
         "backbone": model,
         "weights": run.edition.weights,
+        "engine": run.edition.engine,
         "seed": run.edition.seed,
         "copies": run.edition.copies,
         "preset": preset(run).key,
@@ -329,13 +340,10 @@ def _refuse_other_inputs(run: Run, model: str) -> None:
     known, path = fits.told(folder), _relative(folder / "head.safetensors", run.root)
     again = f"delete {_relative(folder, run.root)} to train again"
     meant = _meant(run, model)
-    if known["manifest"] != meant["manifest"]:
-        other = f"was trained on another manifest than {_relative(run.manifest, run.root)}"
-        raise Problem(other, file=path, remedy=f"restore the manifest, or {again}")
+    fits.check(folder, run.manifest)
     differing = [f"{key} is {known.get(key)}, not {value}" for key, value in meant.items() if known.get(key) != value]
     if differing:
         raise Problem(f"is not this run's: {'; '.join(differing)}", file=path, remedy=again)
-    fits.check(folder)
 
 
 def _known(run: Run, model: str) -> None:

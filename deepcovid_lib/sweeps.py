@@ -186,7 +186,7 @@ def record(run: Run) -> Path:
         facts = records.facts(folder.name) | facts
     write_csv(made, folder / "sweeps.csv")
     write_json(facts, folder / "facts.json")
-    records.seal(folder.name)
+    records.seal(folder)
     return folder
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
 import numpy as np
 import pandas as pd
@@ -136,8 +136,8 @@ def thresholds(scores: pd.DataFrame, model: str, *, comparable: bool) -> pd.Data
     Returns
     -------
     DataFrame
-        One row per sensitivity the paper lists: ``target``; ``threshold``, the run's highest observed score whose
-        sensitivity is >= the target; ``sensitivity`` and ``specificity`` there, with Wilson bounds ``_low`` and
+        One row per sensitivity the paper lists: ``target``; ``threshold``, the highest whose sensitivity is
+        >= the target, in few digits; ``sensitivity`` and ``specificity`` there, with Wilson bounds ``_low`` and
         ``_high``; ``paper_threshold``, ``paper_specificity`` and the ``verdict`` on the latter.
 
     Examples
@@ -326,6 +326,40 @@ def confusion_matrices(scores_by_model: Mapping[str, pd.DataFrame]) -> pd.DataFr
     return pd.DataFrame(rows).astype(dict.fromkeys(metrics.Confusion._fields, "Int64"))
 
 
+def in_few_digits(threshold: float, *scores: np.ndarray) -> float:
+    """Return a threshold in as few digits as make the same calls, so that it holds for whoever copies it from a page.
+
+    Parameters
+    ----------
+    threshold : float
+        Positive when ``score >= threshold``; NaN stays.
+    *scores : numpy.ndarray
+        All the scores it is applied to, in [0, 1].
+
+    Returns
+    -------
+    float
+        Of three significant digits, or more where rounding to three would call an image otherwise.
+
+    Examples
+    --------
+    >>> in_few_digits(0.22871, np.array([0.22871, 0.1])), in_few_digits(0.22871, np.array([0.22871, 0.2287]))
+    (0.228, 0.22871)
+    """
+    if math.isnan(threshold):
+        return threshold
+    together = np.concatenate(scores)
+    called = (together >= threshold).sum()
+    for digits in range(3, 17):
+        exact = Decimal(float(threshold))
+        step = Decimal(1).scaleb(exact.adjusted() - digits + 1) if exact else Decimal(1)
+        for rounding in (ROUND_HALF_EVEN, ROUND_DOWN):
+            short = float(exact.quantize(step, rounding))
+            if (together >= short).sum() == called:
+                return short
+    return float(threshold)
+
+
 def _classes(scores: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     strange = ~scores["label"].isin(["covid", "non_covid"])
     if strange.any():
@@ -350,7 +384,8 @@ def _threshold(y_true: np.ndarray, y_score: np.ndarray, target: float) -> float:
         return math.nan
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
-        return float(metrics.operating_points(y_true, y_score, sensitivities=[target])["threshold"].iloc[0])
+        found = metrics.operating_points(y_true, y_score, sensitivities=[target])["threshold"].iloc[0]
+    return in_few_digits(found, y_score)
 
 
 def _confusion(y_true: np.ndarray, y_score: np.ndarray, threshold: float) -> metrics.Confusion:

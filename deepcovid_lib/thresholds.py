@@ -103,8 +103,9 @@ def frozen(chosen_on: pd.DataFrame, applied_to: pd.DataFrame, *, target: float =
     Returns
     -------
     dict
-        ``threshold``; ``promised_sensitivity, promised_specificity``, on the images it was chosen on; ``sensitivity,
-        specificity``, on the others, positive when ``score >= threshold``. NaN where a class has no image.
+        ``threshold``, in few digits; ``promised_sensitivity, promised_specificity``, on the images it was chosen on;
+        ``sensitivity, specificity``, on the others, positive when ``score >= threshold``. NaN where a class has no
+        image.
 
     Examples
     --------
@@ -123,7 +124,8 @@ def frozen(chosen_on: pd.DataFrame, applied_to: pd.DataFrame, *, target: float =
             score = applied_to["score"].to_numpy(float)
             kept = metrics.sensitivity_specificity(covid, score, threshold=point["threshold"])
     promised = {f"promised_{rate}": float(point[rate]) for rate in RATES}
-    return {"threshold": float(point["threshold"]), **promised, **kept._asdict()}
+    both = (frame["score"].to_numpy(float) for frame in (chosen_on, applied_to))
+    return {"threshold": tables.in_few_digits(float(point["threshold"]), *both), **promised, **kept._asdict()}
 
 
 def promises(

@@ -7,14 +7,12 @@ import sys
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from safetensors.numpy import save_file
+from fitted import write_head
 
-from deepcovid_lib import __version__, archive, fits, runs
-from deepcovid_lib.files import sha256
+from deepcovid_lib import __version__, archive, runs
 from deepcovid_lib.problems import Misuse, Problem
 
 ROOT = Path(__file__).parent.parent
@@ -66,10 +64,7 @@ def begun(tmp_path, monkeypatch, edition="tiny", audience="public"):
             "score": [0.9, 0.25],
         }
     ).to_csv(scores, index=False)
-    (scores.parent / "history.csv").write_text("epoch,loss,accuracy\n")
-    given = {kind: sha256(scores.parent / f"{kind}.csv") for kind in fits.GIVEN}
-    told = json.dumps({"manifest": "", **given})
-    save_file({"weight": np.zeros(1)}, scores.parent / "head.safetensors", {"head": told})
+    write_head(scores.parent, run.manifest)
     (run.folder / f"book-{audience}.txt").touch()
     return run
 
@@ -147,6 +142,7 @@ def test_results_are_numbers_alone(run, tmp_path):
         "figures/fig-samples.csv",
         "values/scores.json",
         "scores/resnet18.csv",
+        "digests.json",
     }
     text = b"".join(held.values()).decode()
     for word in ("secret", "smith", "folders"):

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from safetensors.numpy import save_file
+from fitted import write_head
 from scipy.special import expit, logit
 
-from deepcovid_lib import cli, comparison, comparison_page, fits, metrics, records, runs, sides
-from deepcovid_lib.files import sha256
+from deepcovid_lib import cli, comparison, comparison_page, metrics, records, runs, sides
 from deepcovid_lib.problems import Misuse, Problem
 
 MODELS = ("resnet18", "squeezenet")
@@ -70,10 +69,7 @@ def run(name, scores, test=None, **settings):
         fit = begun.fit(model)
         fit.mkdir(parents=True)
         frame.to_csv(fit / "scores.csv", index=False)
-        (fit / "history.csv").write_text("epoch,loss,accuracy\n")
-        given = {kind: sha256(fit / f"{kind}.csv") for kind in fits.GIVEN}
-        told = json.dumps({"manifest": "", "of": f"{name} {model}", **given})
-        save_file({"weight": np.zeros(1)}, fit / "head.safetensors", {"head": told})
+        write_head(fit, begun.manifest, of=f"{name} {model}")
     return begun
 
 
@@ -269,6 +265,18 @@ def test_without_scores_the_inputs_alone_are_compared(root, tmp_path):
     assert known.conclusion in page.text
     assert "What went into the runs?" in page.text
     assert "figure" not in [tag for tag, _ in page.seen]
+
+
+def test_scores_without_their_head_or_beside_another_manifest_are_refused(root):
+    begun = run("mine", both())
+    begun.manifest.write_text(begun.manifest.read_text() + "\n")
+    with pytest.raises(Problem, match="was trained on another manifest than results/mine/manifest.csv; restore"):
+        sides.read("mine")
+    begun.manifest.unlink()
+    assert sides.read("mine").scores.keys() == set(MODELS)
+    (begun.fit(MODELS[1]) / "head.safetensors").unlink()
+    with pytest.raises(Problem, match="is not a head of a run, or is damaged"):
+        sides.read("mine")
 
 
 def test_text_from_a_run_is_escaped(root, tmp_path):

@@ -5,6 +5,7 @@ import re
 
 import pandas as pd
 import pytest
+from fitted import write_head
 
 from deepcovid_lib import records, runs
 from deepcovid_lib.files import sha256
@@ -31,6 +32,7 @@ def kept(tmp_path, monkeypatch):
     )
     run.fit("resnet18").mkdir(parents=True)
     frame.to_csv(run.fit("resnet18") / "scores.csv", index=False)
+    write_head(run.fit("resnet18"), run.manifest)
     return records.keep(run), run.name
 
 

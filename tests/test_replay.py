@@ -12,6 +12,7 @@ import pandas as pd
 import papermill
 import pytest
 import yaml
+from fitted import write_head
 
 from deepcovid_lib import artefacts, films, finetune, manifest, records, replays, runs, stages
 from deepcovid_lib.problems import Misuse
@@ -54,6 +55,7 @@ def made(seed=2020):
     pd.DataFrame(rows, columns=manifest.SCORE_COLUMNS).to_csv(run.fit("resnet18") / "scores.csv", index=False)
     history = pd.DataFrame({"epoch": [1, 2], "loss": [0.7, 0.1 + 0.2], "accuracy": [0.5, 2 / 3]})
     history.to_csv(run.fit("resnet18") / "history.csv", index=False)
+    write_head(run.fit("resnet18"), run.manifest)
     with runs.timed(run, "finetune-resnet18"):
         pass
     return run
@@ -85,8 +87,7 @@ def test_what_was_made_comes_back_unrounded(shelf):
 
 def test_a_history_that_was_not_recorded_has_no_rows(shelf):
     retrained = made()
-    (retrained.fit("resnet18") / "history.csv").unlink()
-    records.keep(retrained)
+    (records.keep(retrained) / "history" / "resnet18.csv").unlink()
     replayed = runs.begin("tiny", settings=retrained.settings, speed="replay")
     assert stages.history(replayed, "resnet18").empty
 

@@ -18,7 +18,7 @@ def recorded(tmp_path, monkeypatch):
     models = ("resnet18", "resnet50", "squeezenet", "densenet121")
     pd.DataFrame({"model": models, "seconds per image": 0.25, "heads": 9.0}).to_csv(folder / "whole.csv", index=False)
     monkeypatch.setattr(records, "folder", lambda: tmp_path)
-    records.seal("benchmarks")
+    records.seal(folder)
     return folder
 
 
@@ -92,7 +92,7 @@ def test_it_draws_and_no_word_is_small_clipped_or_overlapped(legible, draw):
 def test_stages_of_one_kind_are_told_together(recorded):
     rows = {"extract-resnet18": 40.0, "extract-resnet50": 90.0, "finetune-resnet18": 9.0, "scores": 8.0, "audit": 3.0}
     pd.DataFrame({"stage": list(rows), "seconds": list(rows.values())}).to_csv(recorded / "rebuilds.csv", index=False)
-    records.seal("benchmarks")
+    records.seal(recorded)
     told = speeds.stages()
     assert dict(zip(told["stage"], told["seconds"], strict=True)) == {
         "frozen passes": 130.0,

@@ -306,7 +306,9 @@ def test_eight_positives_meet_97_5_percent_with_all_eight():
     scores = random_scores(5)
     row = tables.confusion_matrices({"resnet18": scores}).iloc[0]
     assert (row["tp"], row["fn"]) == (8, 0)
-    assert row["threshold"] == scores.loc[scores["label"] == "covid", "score"].min()
+    lowest = scores.loc[scores["label"] == "covid", "score"].min()
+    assert row["threshold"] == float(f"{row['threshold']:.3g}")
+    assert ((scores["score"] >= row["threshold"]) == (scores["score"] >= lowest)).all()
 
 
 def test_an_unknown_label_is_told_with_its_row():

@@ -17,7 +17,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from deepcovid_lib import metrics, paper, style
 from deepcovid_lib.style import Drawing
-from deepcovid_lib.tables import TARGET
+from deepcovid_lib.tables import TARGET, in_few_digits
 
 CERTAIN = 1e-12
 ROUND_SHARES = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
@@ -257,7 +257,7 @@ def _threshold(frame: pd.DataFrame) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)  # the figure shows what is undefined
         points = metrics.operating_points(frame["label"] == "covid", frame["score"], sensitivities=[TARGET])
-    return float(points["threshold"].iloc[0])
+    return in_few_digits(float(points["threshold"].iloc[0]), frame["score"].to_numpy(float))
 
 
 def _printed(model: str) -> pd.DataFrame:
@@ -287,7 +287,7 @@ def _curves(frame: pd.DataFrame, printed: pd.Series) -> pd.DataFrame:
 
 
 def _digits(threshold: float) -> str:
-    return f"{threshold:.3g}"
+    return f"{threshold:.15g}"
 
 
 def _signed(odds: float) -> str:

@@ -125,7 +125,7 @@ def similar_areas(evidence: Evidence, *, within: float) -> Finding:
         return Finding(None, reason="needs two models and both classes")
     best, worst = max(areas, key=areas.get), min(areas, key=areas.get)
     apart, low, high = _paired(evidence, best, worst)
-    told = f"{style.model(best).label} against {style.model(worst).label}"
+    told = f"{style.model(best).label} against {style.model(worst).label}" if best != worst else "all areas are equal"
     if math.isnan(low):
         return Finding(True if apart == 0 else None, apart, reason=f"{told}; no interval")
     return Finding(decided(high <= within, low > within), apart, low, high, told)

@@ -159,14 +159,14 @@ def _claim(folder: Path, recipe: dict) -> None:
 
 
 def version() -> str:
-    """Return a fingerprint of the code that draws the films, so that two versions never share a folder.
+    """Return a fingerprint of the code that orders and draws the films, so that two versions never share a folder.
 
     Examples
     --------
     >>> len(version())
     12
     """
-    return files.fingerprint(*sorted(Path(phantoms.__file__).parent.glob("*.py")))
+    return files.fingerprint(*sorted(Path(phantoms.__file__).parent.glob("*.py")), __file__)
 
 
 def _orders(*, covid: int, normal: int, each_other: int, seed: int, shortcut: float) -> list[_Order]:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deepcovid_lib import fits, heads, lineage, manifest, runs, stages
+from deepcovid_lib import fits, heads, manifest, runs, stages
 from deepcovid_lib.files import sha256, write_csv, write_json
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.sources import chexpert, cohen, nih
@@ -251,8 +251,7 @@ def test_a_wrong_cell_is_found_in_its_row(tmp_path, table, row, column, value, w
 
 def curated(run):
     """Note the run's manifest as the one that the curation made."""
-    made = {"code": lineage.code(lineage.CURATING), "manifest.csv": sha256(run.manifest)}
-    write_json(made, run.folder / "curated.json")
+    write_json(stages._curating(run) | {"manifest.csv": sha256(run.manifest)}, run.folder / "curated.json")
 
 
 @pytest.fixture

@@ -2,15 +2,37 @@
 
 import os
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pandas import DataFrame
 
-from deepcovid_lib import features, lineage, metrics, pipeline, records, runner, runs, stages, staging
+from deepcovid_lib import (
+    artefacts,
+    cards,
+    features,
+    lineage,
+    metrics,
+    pipeline,
+    records,
+    runner,
+    runs,
+    sides,
+    stages,
+    staging,
+    tables,
+    thresholds,
+)
 from deepcovid_lib.files import sha256, write_json
+from deepcovid_lib.phantoms import cues
 from deepcovid_lib.problems import Problem
+from deepcovid_lib.sources import phantom
 
 SMALL = {"models": ["resnet18"], "split.covid": {"train": 3, "test": 3}, "split.normal": {"train": 3, "test": 3}}
 SMALL |= {"split.each_other": {"train": 1, "test": 1}}
@@ -39,7 +61,7 @@ def executed(run, **parameters):
     made_from = run.folder / "scores.csv"
     made_from.write_text("image_id,score\nx:1,0.9\n")
     name = made_from.relative_to(run.root).as_posix()
-    runner.seal(path, {name: sha256(made_from)})
+    runner.seal(path, {name: sha256(made_from)}, {"seed": run.edition.seed})
     return path
 
 
@@ -100,6 +122,94 @@ def test_a_page_made_from_other_files_is_refused_and_made_anew(run, gone):
 
 @pytest.mark.fault(
     "numbers",
+    "an edition's file is edited, and Snakemake's notes are lost",
+    done="pages and manifest of the former edition are refused; `reproduce` makes them anew by itself",
+    lost="nothing",
+    rerun="give the command again",
+)
+def test_what_another_edition_asked_for_is_refused_and_made_anew(run):
+    run = runs.begin("tiny", name="small", settings=SMALL)
+    stages.manifest(run)
+    path = executed(run)
+    runner.check_seal(path, run)
+    other = replace(run, edition=run.edition.model_copy(update={"seed": run.edition.seed + 1}))
+    with pytest.raises(Problem, match=r"scores\.ipynb: was executed for an edition with another seed; run deepcovid"):
+        runner.check_seal(path, other)
+    with pytest.raises(Problem, match=r"manifest\.csv: was curated by other code, or for an edition that asked otherw"):
+        stages.manifest(other)
+    pipeline._forget_outdated(other)
+    assert not path.exists()
+    assert not run.manifest.exists()
+
+
+@pytest.mark.fault(
+    "numbers",
+    "the code that orders and draws synthetic films is changed under a full cache",
+    done="no old film is used; all are drawn again",
+    lost="nothing",
+    rerun="nothing to do",
+)
+@pytest.mark.parametrize("module", [phantom, cues], ids=["orders", "draws"])
+def test_other_code_uses_no_film_of_the_cache(tmp_path, monkeypatch, module):
+    drawn = phantom.candidates(tmp_path / phantom.version(), covid=1, normal=1, each_other=0, seed=0).rows
+    before = phantom.version()
+    edited = Path(module.__file__).read_bytes() + b"# changed"
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: edited if path == Path(module.__file__) else read(path))
+    assert phantom.version() != before
+    with pytest.raises(Problem, match=r"holds other phantoms \(version\)"):
+        phantom.candidates(tmp_path / before, covid=1, normal=1, each_other=0, seed=0)
+    assert len(drawn) == 2
+
+
+@pytest.mark.fault(
+    "numbers",
+    "scores are edited in a recorded run that is compared with another",
+    done="the comparison is refused; the line names the file",
+    lost="nothing",
+    rerun="restore the file",
+)
+def test_runs_with_changed_scores_are_not_compared(tmp_path, monkeypatch):
+    shutil.copytree(records.folder() / "phantom", tmp_path / "recorded" / "phantom")
+    monkeypatch.setattr(records, "folder", lambda: tmp_path / "recorded")
+    here = str(tmp_path / "recorded" / "phantom")
+    assert sides.read(here).scores
+    path = tmp_path / "recorded" / "phantom" / "scores" / "resnet18.csv"
+    path.write_text(path.read_text().replace("0.1", "0.9", 1))
+    with pytest.raises(Problem, match=r"resnet18\.csv: was removed or changed since it was recorded; restore it"):
+        sides.read(here)
+
+
+@pytest.mark.fault(
+    "numbers",
+    "a reader copies a threshold from a table and applies it to the scores",
+    done="every printed threshold makes the very calls whose rates stand beside it, in as many digits as that takes",
+    lost="nothing",
+    rerun="nothing to do",
+)
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=2, max_size=60))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_printed_threshold_gives_the_printed_rates(count_inputs, films):
+    positive, score = (np.array(column) for column in zip(*films, strict=True))
+    if not positive.any():
+        return
+    labels = np.where(positive, "covid", "non_covid")
+    frame = DataFrame({"label": labels, "score": score, "patient_id": [f"p{n}" for n in range(len(score))]})
+    shown = [tables.confusion_matrices({"resnet18": frame}), tables.thresholds(frame, "resnet18", comparable=False)]
+    shown += [cards.performance({"resnet18": frame}, replicates=2), thresholds.promises(frame, frame)]
+    for table in shown:
+        for row in table.to_dict("records"):
+            printed = float(artefacts._cell(row["threshold"], "threshold"))
+            assert ((score >= printed) & positive).sum() / positive.sum() == pytest.approx(_sensitivity(row))
+    count_inputs(len(shown))
+
+
+def _sensitivity(row):
+    return row["sensitivity"] if "sensitivity" in row else row["tp"] / (row["tp"] + row["fn"])
+
+
+@pytest.mark.fault(
+    "numbers",
     "a manifest was curated by other code, and the time stamps are misleading",
     done="it is refused in one line; `reproduce` makes it anew by itself",
     lost="nothing",
@@ -109,7 +219,7 @@ def test_a_manifest_of_other_code_is_refused_and_made_anew(run, monkeypatch):
     run = runs.begin("tiny", name="small", settings=SMALL)
     stages.manifest(run)
     monkeypatch.setattr(lineage, "CURATING", ("images",))
-    with pytest.raises(Problem, match=r"manifest\.csv: was curated by other code than this; delete it to curate again"):
+    with pytest.raises(Problem, match=r"manifest\.csv: was curated by other code, .*; delete it to curate again"):
         stages.manifest(run)
     pipeline._forget_outdated(run)
     assert not run.manifest.exists()

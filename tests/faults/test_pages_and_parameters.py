@@ -64,7 +64,7 @@ def hostile(undisturbed, copied_checkout, tmp_path_factory):
         known = nbformat.read(path, as_version=4)
         known.metadata["papermill"]["parameters"].update(run_name="hostile", settings=settings)
         nbformat.write(known, path)
-        runner.seal(path, {})
+        runner.seal(path, {}, {})
     for notebook in ("dataset", "augmentation"):
         run_in(folder, "deepcovid_lib.runner", notebook, "hostile", home=home)
     told = run_in(folder, "deepcovid_lib.cli", "book", "--run", "hostile", "--audience", "public", home=home)
