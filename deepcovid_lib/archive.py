@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from deepcovid_lib import __version__, artefacts, fits, manifest, records, runs
+from deepcovid_lib import __version__, artefacts, fits, manifest, records, runner, runs
 from deepcovid_lib.files import replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
@@ -43,7 +43,7 @@ def book(run: Run, folder: Path) -> Path:
         Where only a local book was built, or a film is in it that the edition keeps out of public books.
     """
     stamp = run.folder / "book-public.txt"
-    made = run.root / stamp.read_text(encoding="utf-8").strip() if stamp.is_file() else None
+    made = run.root / stamp.read_text(encoding="utf-8").split()[0] if stamp.is_file() else None
     if made is None or not (made / "index.html").is_file():
         raise Problem(
             f"run '{run.name}' has no public book",
@@ -175,6 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.write(f"{verify(asked.verify)} files are as {SUMS} tells\n")
             return 0
         run = runs.reopen(asked.run)
+        runner.check_all(run)
         for made in (book(run, asked.to), results(run, asked.to), seal(asked.to)):
             sys.stdout.write(f"{made}\n")
     except Problem as problem:

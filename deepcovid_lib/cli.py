@@ -195,10 +195,11 @@ def _book(asked: argparse.Namespace) -> None:
 
     run = _run(asked)
     owners.serve(run.root)
+    written = site.written(run)
     with runs.timed(run, "book"):
         made = site.build(run, audience=asked.audience)
     with replacing(run.folder / f"book-{asked.audience}.txt") as temporary:
-        temporary.write_text(f"{made.relative_to(run.root)}\n", encoding="utf-8")
+        temporary.write_text(f"{made.relative_to(run.root)}\n{written}\n", encoding="utf-8")
     print(f"deepcovid: done book {runs.facts_of(run)['book']['seconds']}", file=sys.stderr)
     print(f"built in {made}; reproduce puts it at _build/html")
 
@@ -243,11 +244,13 @@ def _fetch(asked: argparse.Namespace) -> None:
 
 
 def _record(asked: argparse.Namespace) -> None:
-    from deepcovid_lib import records, stages
+    from deepcovid_lib import records, runner, stages
 
     run = _run(asked)
-    if run.speed == "retrain":
-        stages.all_scores(run)  # refuses scores that were changed since they were made
+    if run.speed == "retrain":  # refuse what was changed since it was made
+        stages.all_scores(run)
+        stages.funnel(run)
+        runner.check_all(run)
     print(f"kept in {records.keep(run)}")
 
 

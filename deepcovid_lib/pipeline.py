@@ -66,8 +66,10 @@ def reproduce(
         _sweep(run)
         _forget_outdated(run)
         stamp = run.folder / f"book-{audience}.txt"
-        if stamp.is_file() and not _book(run, stamp).is_dir():
-            stamp.unlink()
+        for built in run.folder.glob("book-*.txt"):
+            told = built.read_text(encoding="utf-8").split()
+            if told[1:] != [site.written(run)] or not (run.root / told[0]).is_dir():
+                built.unlink()
         config = [f"run={run.name}", f"audience={audience}", f"shards={shards}"]
         _snakemake(run, [*options, "--config", *config], jobs=jobs or runs.cores(), environment=environment)
         return site.put_in_place(run, _book(run, stamp)) / "index.html"
@@ -122,7 +124,7 @@ def _forget_outdated(run: Run) -> None:
 
 
 def _book(run: Run, stamp: Path) -> Path:
-    return run.root / stamp.read_text(encoding="utf-8").strip()
+    return run.root / stamp.read_text(encoding="utf-8").split()[0]
 
 
 def _options(root: Path, profile: str, jobs: int | None) -> list[str]:

@@ -26,7 +26,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets import Tuple
 from traitlets.config import Config
 
-from deepcovid_lib import editions, owners, runs
+from deepcovid_lib import artefacts, editions, owners, runs
 from deepcovid_lib.files import sha256
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
@@ -182,6 +182,27 @@ def check_seal(path: Path, run: Run) -> None:
     other = outdated(path, run)
     if other:
         raise Problem(other, file=path.name, remedy="run deepcovid reproduce again")
+
+
+def check_all(run: Run) -> None:
+    """Refuse a run that holds a notebook, figure, table or value that was changed, is out of date or no notebook's.
+
+    Raises
+    ------
+    Problem
+        As `check_seal` and `artefacts.check` do, or naming the figure or table that no notebook made.
+    """
+    made = set()
+    for path in sorted((run.folder / "notebooks").glob("*.ipynb")):
+        if not path.stem.endswith(".failed"):
+            check_seal(path, run)
+            outputs = [output for cell in _read(path).cells if cell.cell_type == "code" for output in cell.outputs]
+            for said in filter(None, map(artefacts.told, outputs)):
+                artefacts.check(run, said, file=path.name)
+                made.add(said.get("slug"))
+    unmade = sorted(artefacts.published(run).keys() - made)
+    if unmade:
+        raise Problem(f"'{unmade[0]}' was made by no notebook of the run", file=run.folder, remedy="delete its files")
 
 
 def outdated(path: Path, run: Run) -> str:

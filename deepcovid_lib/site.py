@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from deepcovid_lib.files import replacing
+from deepcovid_lib.files import fingerprint, replacing
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.runs import Run
 from deepcovid_lib.staging import Audience, stage
@@ -58,6 +59,14 @@ def build(run: Run, *, audience: Audience = "local") -> Path:
         target = books / f"{run.name}-{time.time_ns() // 1_000_000}"
         os.replace(made, target)
     return target
+
+
+def written(run: Run) -> str:
+    """Return a fingerprint of what a book says beside its notebooks: prose, code, tests, records, the edition."""
+    patterns = ("*.md", "_*.yml", "CITATION.cff", "book/**/*", "tests/**/*.py", "deepcovid_lib/**/*.py", "recorded/*.*")
+    paths = (path for pattern in patterns for path in sorted(run.root.glob(pattern)) if path.is_file())
+    words = f"{run.edition.title} {run.edition.about} {run.edition.publish_films}"
+    return hashlib.sha256(f"{fingerprint(*paths)} {words}".encode()).hexdigest()[:12]
 
 
 def put_in_place(run: Run, made: Path) -> Path:

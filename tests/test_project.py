@@ -21,7 +21,7 @@ ORDER = """
     counterparts verdicts pairs calibration precision figures diagrams runs owners records sides comparison markup
     comparison_page stages pools repeats thresholds findings claims films people thumbnails rungs ladders floors
     controls frozen saliency attributions variations training sweeps speeds artefacts predict doctor provenance
-    address cards tripod archive citations papermap imprints explorer licences coverage mutants faults runner replays
+    address cards tripod citations papermap imprints explorer licences coverage mutants faults runner archive replays
     pages staging site pipeline cli
 """.split()
 

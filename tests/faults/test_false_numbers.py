@@ -24,6 +24,7 @@ from deepcovid_lib import (
     runner,
     runs,
     sides,
+    site,
     stages,
     staging,
     tables,
@@ -118,6 +119,53 @@ def test_a_page_made_from_other_files_is_refused_and_made_anew(run, gone):
         runner.check_seal(path, run)
     pipeline._forget_outdated(run)
     assert not path.exists()
+
+
+@pytest.mark.fault(
+    "numbers",
+    "a table, or the data of a figure, is edited by hand before results are archived or a run is recorded",
+    done="it is refused; the line names the notebook that made it",
+    lost="nothing",
+    rerun="delete the executed notebook and give the same command again",
+)
+@pytest.mark.parametrize("kind", ["tables/tab-x.csv", "tables/tab-x.json", "values/x.json"])
+def test_an_edited_table_is_neither_archived_nor_recorded(run, kind):
+    path = executed(run)
+    shown = artefacts.table(run, "tab-x", DataFrame({"auc": [0.5]}), caption="X.")
+    with pytest.raises(Problem, match="'tab-x' was made by no notebook of the run; delete its files"):
+        runner.check_all(run)
+    artefacts.values(run, "x", {"auc": 0.5})
+    said = {"slug": "tab-x", "sha256": shown.digest}, {"values": "x", "sha256": sha256(run.folder / "values/x.json")}
+        {"values": "x", "sha256": sha256(run.folder / "values" / "x.json")},
+        {"slug": "tab-x", "sha256": shown.digest},
+    )
+    known = nbformat.read(path, as_version=4)
+    known.cells[1].outputs += [nbformat.v4.new_output("display_data", metadata={"deepcovid": each}) for each in said]
+    nbformat.write(known, path)
+    runner.seal(path, {}, {})
+    runner.check_all(run)
+    edited = run.folder / kind
+    edited.write_text(edited.read_text().replace("0.5", "0.9"))
+    with pytest.raises(Problem, match=rf"scores\.ipynb: shows .*, changed since it was made; .*{AGAIN}"):
+        runner.check_all(run)
+
+
+@pytest.mark.fault(
+    "numbers",
+    "prose, code or a record beside the notebooks is changed, and the time stamps are misleading",
+    done="the book counts as another; `reproduce` builds it anew by itself",
+    lost="nothing",
+    rerun="give the command again",
+)
+@pytest.mark.parametrize("name", ["index.md", "book/limits.md", "recorded/faults.json", "deepcovid_lib/metrics.py"])
+def test_a_book_of_other_prose_counts_as_another(run, name):
+    path = run.root / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("40 of 40")
+    before = site.written(run)
+    assert site.written(run) == before
+    path.write_text("39 of 40")
+    assert site.written(run) != before
 
 
 @pytest.mark.fault(
