@@ -251,11 +251,11 @@ def _cell(value: Any, heading: str) -> str:
     if isinstance(value, bool | str):
         return style.MODELS[value].label if value in style.MODELS else str(value)
     if heading.endswith(" %"):
-        return f"{100 * value:.1f}%"
+        return style.percent(value)
     if "threshold" in heading:  # in the digits that it takes to make the same calls
         return f"{value:.15g}"
     if float(value).is_integer() and abs(value) < 1e15 and not isinstance(value, float):
         return f"{int(value):,}"
     if 0.01 <= abs(value) < 1:
-        return f"{value:.3f}"
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+        return style.decimal(value)
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"

@@ -11,6 +11,7 @@ import torch
 from scipy.stats import spearmanr
 
 from deepcovid_lib import images, stages
+from deepcovid_lib.files import unchanged
 from deepcovid_lib.runs import Run
 from deepcovid_lib.sources import phantom
 
@@ -66,7 +67,9 @@ def sample(scores: pd.DataFrame, *, share: float, seed: int) -> pd.DataFrame:
 
 def squares(run: Run, films: pd.DataFrame) -> np.ndarray:
     """Return the films of these test rows as the network receives them, uint8 (n, size, size, 3)."""
-    return np.stack([images.fit(images.read(path), stages.preset(run)) for path in _paths(run, films)])
+    rows = _rows(run, films)
+    paths = (unchanged(row.path, row.sha256) for row in rows.itertuples())
+    return np.stack([images.fit(images.read(path), stages.preset(run)) for path in paths])
 
 
 def inputs(pixels: np.ndarray) -> torch.Tensor:
@@ -86,7 +89,7 @@ def regions(run: Run, films: pd.DataFrame) -> dict[str, np.ndarray] | None:
     if run.edition.positives != "phantom" or run.edition.negatives != "phantom":
         return None
     preset = stages.preset(run)
-    masks = [[_fit(mask, preset) for mask in phantom.masks(path)] for path in _paths(run, films)]
+    masks = [[_fit(mask, preset) for mask in phantom.masks(path)] for path in _rows(run, films)["path"]]
     return {name: np.stack([pair[k] for pair in masks]) for k, name in enumerate(REGIONS)}
 
 
@@ -238,8 +241,8 @@ def _correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float(spearmanr(one, other, axis=None).statistic)
 
 
-def _paths(run: Run, films: pd.DataFrame) -> list[str]:
-    return stages.manifest(run).set_index("image_id").loc[films["image_id"], "path"].tolist()
+def _rows(run: Run, films: pd.DataFrame) -> pd.DataFrame:
+    return stages.manifest(run).set_index("image_id").loc[films["image_id"]]
 
 
 def _fit(mask: np.ndarray, preset: images.Preset) -> np.ndarray:

@@ -180,9 +180,9 @@ def _said(value: float, unit: str) -> str:
     if pd.isna(value):
         return "–"
     if unit in ("share", "points"):
-        return f"{100 * value:.1f}{'%' if unit == 'share' else ' points'}".replace("-", "−")
+        return (style.percent(value) if unit == "share" else f"{100 * value:.1f} points").replace("-", "−")
     if unit in ("area", "score", "ratio"):
-        return f"{value:.3f}".replace("-", "−") if unit != "ratio" else f"{value:.2f}"
+        return style.decimal(value).replace("-", "−") if unit != "ratio" else f"{value:.2f}"
     return f"{value:,.0f} {unit}"
 
 

@@ -47,7 +47,7 @@ def summary(areas: pd.DataFrame) -> str:
 
 def decimal(value: float) -> str:
     """Return a number with three decimals, a dash where there is none."""
-    return "–" if math.isnan(value) else f"{value:.3f}"
+    return "–" if math.isnan(value) else style.decimal(value)
 
 
 def signed(value: float, scale: str = "+.3f") -> str:
@@ -307,7 +307,7 @@ def _count(verdicts: pd.Series) -> str:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.1f}%"
+    return style.percent(value)
 
 
 def _p(value: float) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from deepcovid_lib import images, ladders, metrics, rungs, stages, thumbnails
-from deepcovid_lib.files import fingerprint
+from deepcovid_lib.files import fingerprint, unchanged
 from deepcovid_lib.phantoms.cues import plant
 from deepcovid_lib.progress import track
 from deepcovid_lib.runs import Run
@@ -199,6 +199,7 @@ def _films(run: Run) -> pd.DataFrame:
     own = run.edition.positives == run.edition.negatives == phantom.SOURCE
     if own and not run.edition.options.get(phantom.SOURCE, {}).get("shortcut", 0):
         films = stages.manifest(run)
+        films = films.assign(path=[unchanged(*film) for film in zip(films["path"], films["sha256"], strict=True)])
     else:
         folder = run.cache / "phantoms" / f"control-{run.edition.seed}-{phantom.version()}"
         films = phantom.candidates(folder, **RENDERED, seed=run.edition.seed).rows

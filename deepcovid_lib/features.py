@@ -20,7 +20,7 @@ from safetensors.numpy import save
 
 from deepcovid_lib import backbones, engines, images
 from deepcovid_lib.backbones import Loaded
-from deepcovid_lib.files import fingerprint, replacing, sha256
+from deepcovid_lib.files import fingerprint, replacing, unchanged
 from deepcovid_lib.images import Preset
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.progress import track
@@ -248,9 +248,7 @@ def _square(item: _Item, preset: Preset, cache: Path) -> np.ndarray:
     path = cache / "images" / preset.key / item.sha256[:2] / f"{item.sha256}.safetensors"
     square = _read(path, entry)
     if square is None:
-        square = images.square(item.path, preset)
-        if sha256(item.path) != item.sha256:
-            raise Problem("has changed since the manifest was written", file=item.path, remedy="curate again")
+        square = images.square(unchanged(item.path, item.sha256), preset)
         _write(path, entry, square)
     return square
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepcovid_lib.problems import Problem
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -65,6 +67,19 @@ def sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def unchanged(path: str | Path, digest: str) -> str | Path:
+    """Return the path of a file, refusing one whose bytes have no longer the SHA-256 that the manifest gives it.
+
+    Examples
+    --------
+    >>> unchanged(__file__, sha256(__file__)) == __file__
+    True
+    """
+    if Path(path).is_file() and sha256(path) != digest:
+        raise Problem("has changed since the manifest was written", file=path, remedy="restore it, or curate again")
+    return path
 
 
 def fingerprint(*sources: str | Path) -> str:

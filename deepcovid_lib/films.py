@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from deepcovid_lib import images, manifest, stages
+from deepcovid_lib.files import unchanged
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.runs import Run
 from deepcovid_lib.sources import phantom
@@ -25,7 +28,7 @@ def samples(run: Run) -> tuple[list[list[tuple[np.ndarray, str]]], list[str]]:
         spread.iloc[4:],
     )
     rows = [
-        [(_square(run, film.path), film.finding.replace("|", ", ")) for film in part.itertuples()]
+        [(_square(run, film), film.finding.replace("|", ", ")) for film in part.itertuples()]
         for part in chosen
         if len(part)
     ]
@@ -48,7 +51,7 @@ def marked(run: Run) -> tuple[list[np.ndarray], list[np.ndarray], list[str]]:
     marks = _marks(run)
     found = []
     for film in films.itertuples():
-        pixels = images.read(film.path)
+        pixels = images.read(unchanged(film.path, film.sha256))
         mask = phantom.masks(film.path)[1] if film.source == "phantom" else np.zeros(pixels.shape[:2], bool)
         for mark in marks[marks["image_id"] == film.image_id].itertuples():
             mask[mark.y : mark.y + mark.height, mark.x : mark.x + mark.width] = True
@@ -61,8 +64,8 @@ def marked(run: Run) -> tuple[list[np.ndarray], list[np.ndarray], list[str]]:
     return [item[0] for item in found], [item[1] for item in found], [item[2] for item in found]
 
 
-def _square(run: Run, path: str) -> np.ndarray:
-    return images.square(path, stages.preset(run))
+def _square(run: Run, film: Any) -> np.ndarray:
+    return images.square(unchanged(film.path, film.sha256), stages.preset(run))
 
 
 def _marks(run: Run) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.ndimage import gaussian_filter
 
 from deepcovid_lib import images
+from deepcovid_lib.files import unchanged
 from deepcovid_lib.progress import track
 
 SIMILAR = 0.80
@@ -96,8 +97,8 @@ def near_duplicates(frame: pd.DataFrame, *, threshold: float = SIMILAR) -> pd.Da
     """
     sides = {split: frame[frame["split"] == split].reset_index(drop=True) for split in ("train", "test")}
     train, test = sides["train"], sides["test"]
-    references = _prints(_thumbnails(train["path"]))
-    thumbnails = _thumbnails(test["path"])
+    references = _prints(_thumbnails(train))
+    thumbnails = _thumbnails(test)
     pairs = []
     for start in track(range(0, len(test), BLOCK), label="compare films"):
         block = slice(start, start + BLOCK)
@@ -118,10 +119,11 @@ def near_duplicates(frame: pd.DataFrame, *, threshold: float = SIMILAR) -> pd.Da
     return found.sort_values(["similarity", "image_a", "image_b"], ascending=[False, True, True], ignore_index=True)
 
 
-def _thumbnails(paths: pd.Series) -> np.ndarray:
+def _thumbnails(rows: pd.DataFrame) -> np.ndarray:
     """Read films as uint8 (n, SIDE, SIDE, 3)."""
     preset = images.Preset(size=SIDE)
-    films = [images.square(path, preset) for path in track(list(paths), label="look for duplicates")]
+    paths = [unchanged(row.path, row.sha256) for row in rows.itertuples()]
+    films = [images.square(path, preset) for path in track(paths, label="look for duplicates")]
     return np.stack(films) if films else np.zeros((0, SIDE, SIDE, 3), np.uint8)
 
 

@@ -112,7 +112,7 @@ def _forget_outdated(run: Run) -> None:
     A manifest that was edited is refused here, before the pipeline trains on it.
     """
     if stages.outdated(run):
-        _say("    the manifest is made anew: other code curated it, or the edition asked otherwise")
+        _say("    the manifest is made anew: its code, its sources' tables or what its edition asks were others")
         run.manifest.unlink()
     elif run.manifest.is_file():
         stages.manifest(run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ def folder() -> Path:
 
 def told(name: str) -> dict[str, Any]:
     """Return what a recorded run was asked for: ``edition``, ``settings`` and ``asked``, the edition with these."""
-    return yaml.safe_load((_of(name) / "run.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load(sealed(_of(name), "run.yaml").read_text(encoding="utf-8"))
 
 
 def scores(name: str) -> dict[str, pd.DataFrame]:
@@ -51,7 +50,7 @@ def table(name: str, stem: str) -> pd.DataFrame:
 
 def facts(name: str) -> dict[str, Any]:
     """Return when, where and with which versions a recorded run was made."""
-    return json.loads((_of(name) / "facts.json").read_text(encoding="utf-8"))
+    return read_json(sealed(_of(name), "facts.json"))
 
 
 def of(run: Run) -> str:
@@ -133,6 +132,7 @@ def replay_seconds(edition: str, stage: str, *, settings: dict[str, Any] | None 
 def add_facts(name: str, noted: dict[str, Any]) -> None:
     """Add stages to what is noted of a recorded run."""
     write_json({**facts(name), **noted}, _of(name) / "facts.json")
+    seal(_of(name))
 
 
 def keep(run: Run) -> Path:
@@ -173,9 +173,9 @@ def keep(run: Run) -> Path:
 
 
 def seal(place: Path) -> None:
-    """Write the digests of a folder's tables, scores and histories into its `digests.json`."""
-    found = {path.relative_to(place).as_posix(): sha256(path) for path in sorted(place.rglob("*.csv"))}
-    write_json(found, place / "digests.json")
+    """Write the digests of all files of a folder into its `digests.json`."""
+    listed = (path for path in sorted(place.rglob("*")) if path.is_file() and path.name != "digests.json")
+    write_json({path.relative_to(place).as_posix(): sha256(path) for path in listed}, place / "digests.json")
 
 
 def sealed(place: Path, file: str) -> Path:

@@ -54,6 +54,9 @@ def read(argument: str) -> Side:
         If a file of the run is not what it should be.
     """
     folder = _found(argument)
+    if (folder / "scores").is_dir():  # a record, or results that were archived
+        for name in sorted({path.name for path in folder.glob("*.*")} - {"digests.json"}):
+            records.sealed(folder, name)
     told = _asked(folder / "run.yaml")
     if told.get("speed") == "replay":
         raise Misuse(f"'{argument}' replays recorded scores and has none of its own", remedy="compare the recorded run")

@@ -118,7 +118,7 @@ def manifest(run: Run) -> pd.DataFrame:
     manifests.check(rows, file=file)
     if outdated(run):
         raise Problem(
-            "was curated by other code, or for an edition that asked otherwise",
+            "was curated by other code, from other tables or for an edition that asked otherwise",
             file=file,
             remedy="delete it to curate again",
         )
@@ -127,10 +127,15 @@ def manifest(run: Run) -> pd.DataFrame:
 
 
 def outdated(run: Run) -> bool:
-    """Say whether the run has a manifest that other code curated, or as another edition asked."""
+    """Say whether the run has a manifest that hangs on other code, other tables or another edition than these.
+
+    Tables that are gone say nothing: features and scores outlive the images.
+    """
     note = run.folder / "curated.json"
     known = read_json(note) if note.is_file() else {}
-    return run.manifest.is_file() and any(known.get(key) != value for key, value in _curating(run).items())
+    now = _curating(run)
+    known["tables"] = {name: known.get("tables", {}).get(name) for name in now["tables"]}
+    return run.manifest.is_file() and any(known.get(key) != value for key, value in now.items())
 
 
 def funnel(run: Run) -> pd.DataFrame:
@@ -165,9 +170,19 @@ def _note_curated(run: Run, manifest: Path) -> None:
 
 
 def _curating(run: Run) -> dict[str, object]:
-    """What a manifest hangs on, beside the images: the code, and what the edition asks."""
+    """What a manifest hangs on, beside the images: the code, what the edition asks, and the sources' tables."""
     asked = run.edition.model_dump(mode="json", include=set(lineage.ASKED_FOR_CURATION))
-    return {"code": lineage.code(lineage.CURATING), "asked": asked}
+    return {"code": lineage.code(lineage.CURATING), "asked": asked, "tables": _label_tables(run)}
+
+
+def _label_tables(run: Run) -> dict[str, str]:
+    """Digests of the tables in the folders of the run's sources, where the readers look for them."""
+    found = {}
+    for source in sorted({run.edition.positives, run.edition.negatives} & READERS.keys()):
+        folder = run.source_folder(source)
+        paths = (path for pattern in ("*.csv", "*/*.csv") for path in folder.glob(pattern))
+        found |= {f"{source}/{path.relative_to(folder).as_posix()}": sha256(path) for path in sorted(paths)}
+    return found
 
 
 def _refuse_changed(run: Run, name: str) -> None:

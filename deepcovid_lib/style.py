@@ -235,6 +235,33 @@ def contrast(one: str, other: str) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
+def percent(share: float) -> str:
+    """Return a share as a percentage with one decimal, with more where that would make all or nothing of it.
+
+    Examples
+    --------
+    >>> percent(0.975), percent(1.0), percent(2999 / 3000), percent(0.0001)
+    ('97.5%', '100.0%', '99.97%', '0.01%')
+    """
+    return f"{_rounded(100 * share, 1, whole=100)}%"
+
+
+def decimal(value: float) -> str:
+    """Return a number with three decimals, with more where that would make 0 or 1 of what is neither.
+
+    Examples
+    --------
+    >>> decimal(0.8126), decimal(1.0), decimal(0.99996)
+    ('0.813', '1.000', '0.99996')
+    """
+    return _rounded(value, 3, whole=1)
+
+
+def _rounded(value: float, digits: int, *, whole: int) -> str:
+    texts = (f"{value:.{places}f}" for places in range(digits, 17))
+    return next((text for text in texts if value in (0, whole) or float(text) not in (0, whole)), str(value))
+
+
 def text_on(fill: str) -> str:
     """Return black or white, whichever is easier to read on a filled area.
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from deepcovid_lib import images
-from deepcovid_lib.files import fingerprint, replacing
+from deepcovid_lib.files import fingerprint, replacing, unchanged
 from deepcovid_lib.progress import track
 
 SIDE = 80
@@ -57,7 +57,9 @@ def gather(films: pd.DataFrame, *, fit: str, cache: str | Path) -> Thumbnails:
 
     def make() -> dict[str, np.ndarray]:
         with ThreadPoolExecutor(READERS) as pool:
-            found = pool.map(lambda path: _measured(path, fit), films["path"])
+            found = pool.map(
+                lambda film: _measured(unchanged(*film), fit), zip(films["path"], films["sha256"], strict=True)
+            )
             pixels, files = zip(*track(found, label="thumbnails", total=len(films)), strict=True)
         return {"pixels": np.stack(pixels), "files": np.array(files, np.int64)}
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from deepcovid_lib import finetune, images, scaling
 from deepcovid_lib.backbones import Loaded
+from deepcovid_lib.files import unchanged
 from deepcovid_lib.finetune import Draws, Recipe
 from deepcovid_lib.images import Preset
 from deepcovid_lib.problems import Misuse
@@ -26,7 +27,7 @@ def device() -> str:
 def squares(requests: pd.DataFrame, preset: Preset) -> np.ndarray:
     """Read the films of `features.requests`, augmented copies among them, as uint8 (n, size, size, 3)."""
     films = {row.sha256: row.path for row in requests.itertuples()}
-    plain = {film: images.fit(images.read(path), preset) for film, path in films.items()}
+    plain = {film: images.fit(images.read(unchanged(path, film)), preset) for film, path in films.items()}
     return np.stack(
         [
             images.augment(plain[row.sha256], copy=row.copy, seed=row.seed, identity=row.sha256)

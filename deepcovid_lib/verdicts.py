@@ -248,8 +248,8 @@ def _number(value: float, row: dict) -> str:
     if pd.isna(value):
         return "–"
     if row["unit"] == "fraction" and row["quantity"] != AREA:
-        return f"{100 * value:.1f}%"
-    return f"{value:,.3f}" if row["unit"] == "fraction" else f"{value:,.3g}" if value % 1 else f"{value:,.0f}"
+        return style.percent(value)
+    return style.decimal(value) if row["unit"] == "fraction" else f"{value:,.3g}" if value % 1 else f"{value:,.0f}"
 
 
 def _difference(row: dict) -> str:

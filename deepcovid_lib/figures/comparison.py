@@ -169,7 +169,8 @@ def intervals(table: pd.DataFrame) -> Drawing:
     ]
     figure.legend(handles=marks, loc="outside lower center", ncols=2, handlelength=2.4)
     told = [
-        f"{style.model(row.model).label} {row.quantity} {row.value:.1%}, Wilson {row.low:.1%} to {row.high:.1%}"
+        f"{style.model(row.model).label} {row.quantity} {style.percent(row.value)}, Wilson {style.percent(row.low)} to "
+        f"{style.percent(row.high)}"
         for row in data[data["method"] == "Wilson"].itertuples()
     ]
     beyond = int(((data["high"] > 1) & (data["method"] == "Eq. 3 (Wald)")).sum())

@@ -180,7 +180,7 @@ def test_what_another_edition_asked_for_is_refused_and_made_anew(run):
     other = replace(run, edition=run.edition.model_copy(update={"seed": run.edition.seed + 1}))
     with pytest.raises(Problem, match=r"scores\.ipynb: was executed for an edition with another seed; run deepcovid"):
         runner.check_seal(path, other)
-    with pytest.raises(Problem, match=r"manifest\.csv: was curated by other code, or for an edition that asked otherw"):
+    with pytest.raises(Problem, match=r"manifest\.csv: was curated by other code, from other tables or for an"):
         stages.manifest(other)
     pipeline._forget_outdated(other)
     assert not path.exists()
