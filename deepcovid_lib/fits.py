@@ -51,7 +51,7 @@ def check(folder: Path, manifest: Path) -> None:
         raise Problem(
             f"was trained on another manifest than {'/'.join(manifest.parts[-3:])}",
             file=folder / "head.safetensors",
-            remedy=f"restore the manifest, or delete {'/'.join(folder.parts[-5:])} to train again",
+            remedy=f"restore the manifest, or delete {'/'.join(folder.parts[-6:])} to train again",
         )
     for name in GIVEN:
         path = folder / f"{name}.csv"
@@ -60,4 +60,4 @@ def check(folder: Path, manifest: Path) -> None:
 
 
 def _again(folder: Path) -> str:
-    return f"restore it, or delete {'/'.join(folder.parts[-5:])} to train again"
+    return f"restore it, or delete {'/'.join(folder.parts[-6:])} to train again"

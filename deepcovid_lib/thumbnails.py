@@ -52,14 +52,13 @@ def gather(films: pd.DataFrame, *, fit: str, cache: str | Path) -> Thumbnails:
     Raises
     ------
     Problem
-        If a film cannot be read.
+        If a film cannot be read, or has changed since the manifest was written.
     """
 
     def make() -> dict[str, np.ndarray]:
         with ThreadPoolExecutor(READERS) as pool:
-            found = pool.map(
-                lambda film: _measured(unchanged(*film), fit), zip(films["path"], films["sha256"], strict=True)
-            )
+            listed = zip(films["path"], films["sha256"], strict=True)
+            found = pool.map(lambda film: _measured(unchanged(*film), fit), listed)
             pixels, files = zip(*track(found, label="thumbnails", total=len(films)), strict=True)
         return {"pixels": np.stack(pixels), "files": np.array(files, np.int64)}
 

@@ -7,12 +7,14 @@ import sys
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 import yaml
 from fitted import write_head
 
-from deepcovid_lib import __version__, archive, runs
+from deepcovid_lib import __version__, archive, artefacts, runner, runs
+from deepcovid_lib.files import sha256
 from deepcovid_lib.problems import Misuse, Problem
 
 ROOT = Path(__file__).parent.parent
@@ -65,6 +67,15 @@ def begun(tmp_path, monkeypatch, edition="tiny", audience="public"):
         }
     ).to_csv(scores, index=False)
     write_head(scores.parent, run.manifest)
+    said = [{"slug": slug, "sha256": artefacts.digest(run, slug)} for slug in artefacts.published(run)]
+    said.append({"values": "scores", "sha256": sha256(run.folder / "values" / "scores.json")})
+    outputs = [nbformat.v4.new_output("display_data", metadata={"deepcovid": each}) for each in said]
+    cells = [nbformat.v4.new_code_cell("show()", outputs=outputs, execution_count=1)]
+    asked = {"edition": run.edition_name, "run_name": run.name, "settings": run.settings}
+    executed = run.folder / "notebooks" / "scores.ipynb"
+    executed.parent.mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"papermill": {"parameters": asked}}), executed)
+    runner.seal(executed, {}, {})
     (run.folder / f"book-{audience}.txt").touch()
     return run
 

@@ -241,7 +241,7 @@ def test_jobs_may_share_a_cache(manifest, tmp_path):
 def test_a_film_changed_since_the_manifest_is_refused(manifest, tmp_path):
     wanted = features.requests(manifest, copies=1, seed=0)
     shutil.copy(manifest["path"][1], manifest["path"][4])
-    with pytest.raises(Problem, match=r"4\.png: has changed since the manifest was written; curate again"):
+    with pytest.raises(Problem, match=r"4\.png: has changed since the manifest was written; restore it, or"):
         features.extract(wanted, _loaded(), preset=PRESET, cache=tmp_path / "cache")
 
 

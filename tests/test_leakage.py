@@ -67,9 +67,9 @@ def test_planted_copies_are_found_and_nothing_else(tmp_path):
 
 def test_the_same_file_has_similarity_1_even_without_any_structure(tmp_path):
     blank = Image.new("L", (64, 64), 7)
-    frame = pd.concat([rows(tmp_path, {"blank": blank}, "train"), rows(tmp_path, {"blank": blank}, "test")])
-    assert leakage.near_duplicates(frame).empty
-    found = leakage.near_duplicates(frame.assign(sha256="0" * 64))
+    one, other = rows(tmp_path, {"blank": blank}, "train"), rows(tmp_path, {"other": blank.resize((65, 64))}, "test")
+    assert leakage.near_duplicates(pd.concat([one, other])).empty
+    found = leakage.near_duplicates(pd.concat([one, one.assign(image_id="again", split="test")]))
     assert found["similarity"].tolist() == [1]
 
 

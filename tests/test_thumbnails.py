@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from deepcovid_lib import images, thumbnails
+from deepcovid_lib.files import sha256
 from deepcovid_lib.problems import Problem
 
 
@@ -16,7 +17,7 @@ def films(tmp_path):
     for number, shape in enumerate([(120, 90), (90, 120, 3), (80, 80)]):
         paths.append(tmp_path / f"{number}.png")
         Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(paths[-1])
-    return pd.DataFrame({"path": [str(path) for path in paths], "sha256": list("abc")})
+    return pd.DataFrame({"path": [str(path) for path in paths], "sha256": [sha256(path) for path in paths]})
 
 
 @pytest.mark.parametrize("fit", ["squash", "crop"])
@@ -46,7 +47,7 @@ def test_other_films_another_fit_and_other_code_are_other_files(films, tmp_path,
         (films, "squash"),
         (films[:2], "squash"),
         (films, "crop"),
-        (films.assign(sha256="d"), "squash"),
+        (films[::-1], "squash"),
     ):
         thumbnails.gather(chosen, fit=fit, cache=tmp_path)
     assert len(list((tmp_path / "thumbnails").iterdir())) == 4
@@ -58,8 +59,10 @@ def test_other_films_another_fit_and_other_code_are_other_files(films, tmp_path,
 def test_an_unreadable_film_is_told(films, tmp_path):
     with open(films["path"][1], "wb"):
         pass
-    with pytest.raises(Problem, match="an empty file"):
+    with pytest.raises(Problem, match=r"1\.png: has changed since the manifest was written; restore it"):
         thumbnails.gather(films, fit="squash", cache=tmp_path)
+    with pytest.raises(Problem, match="an empty file"):
+        thumbnails.gather(films.assign(sha256=films["path"].map(sha256)), fit="squash", cache=tmp_path)
 
 
 @pytest.mark.parametrize("cells", [8, 16])

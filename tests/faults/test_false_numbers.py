@@ -12,11 +12,16 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pandas import DataFrame
+from PIL import Image
 
 from deepcovid_lib import (
     artefacts,
+    attributions,
     cards,
+    controls,
     features,
+    films,
+    leakage,
     lineage,
     metrics,
     pipeline,
@@ -29,6 +34,8 @@ from deepcovid_lib import (
     staging,
     tables,
     thresholds,
+    thumbnails,
+    training,
 )
 from deepcovid_lib.files import sha256, write_json
 from deepcovid_lib.phantoms import cues
@@ -119,6 +126,59 @@ def test_a_page_made_from_other_files_is_refused_and_made_anew(run, gone):
         runner.check_seal(path, run)
     pipeline._forget_outdated(run)
     assert not path.exists()
+
+
+@pytest.mark.fault(
+    "numbers",
+    "a source's label table is edited after the curation",
+    done="the manifest counts as out of date: it is refused in one line, and `reproduce` makes it anew by itself",
+    lost="nothing",
+    rerun="give the command again",
+)
+def test_an_edited_label_table_makes_the_manifest_out_of_date(run):
+    run = runs.begin("open-cxr", name="real", settings={"weights": "random"})
+    listed = [run.source_folder("cohen") / "metadata.csv", run.source_folder("nih") / "labels" / "Data_Entry.csv"]
+    for path in listed:
+        path.parent.mkdir(parents=True)
+        path.write_text("patientid,finding\n1,COVID-19\n")
+    run.manifest.write_text("image_id\n")
+    write_json(stages._curating(run), run.folder / "curated.json")
+    assert not stages.outdated(run)
+    for path in listed:
+        good = path.read_text()
+        path.write_text(good.replace("COVID-19", "SARS"))
+        assert stages.outdated(run)
+        path.write_text(good)
+    shutil.rmtree(listed[0].parent)
+    assert not stages.outdated(run)
+
+
+@pytest.mark.fault(
+    "numbers",
+    "a film is overwritten after the curation, and features or small copies of it are gone from the cache",
+    done="it is refused by name wherever it would be read: for features, small copies, duplicates, examples and maps",
+    lost="nothing",
+    rerun="restore the film, or curate again",
+)
+def test_an_overwritten_film_is_refused_wherever_it_is_read(run):
+    run = runs.begin("tiny", name="small", settings=SMALL)
+    rows = stages.manifest(run)
+    readers = {
+        "features": lambda: stages.extract(run, "resnet18"),
+        "small copies": lambda: thumbnails.gather(rows, fit="squash", cache=run.cache),
+        "duplicates": lambda: leakage.near_duplicates(rows),
+        "examples": lambda: films.samples(run),
+        "marks": lambda: films.marked(run),
+        "maps": lambda: attributions.squares(run, rows),
+        "control": lambda: controls.pool(run),
+        "training": lambda: training.squares(features.requests(rows, copies=1, seed=0), stages.preset(run)),
+    }
+    for path in rows["path"]:
+        Image.new("L", (64, 64), 9).save(path)
+    for name, read in readers.items():
+        with pytest.raises(Problem, match=r"\.png: has changed since the manifest was written; restore it, or curate"):
+            read()
+            pytest.fail(f"{name} read it")
 
 
 @pytest.mark.fault(
@@ -234,8 +294,8 @@ def test_runs_with_changed_scores_are_not_compared(tmp_path, monkeypatch):
 )
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=2, max_size=60))
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_printed_threshold_gives_the_printed_rates(count_inputs, films):
-    positive, score = (np.array(column) for column in zip(*films, strict=True))
+def test_a_printed_threshold_gives_the_printed_rates(count_inputs, scored):
+    positive, score = (np.array(column) for column in zip(*scored, strict=True))
     if not positive.any():
         return
     labels = np.where(positive, "covid", "non_covid")
@@ -338,7 +398,9 @@ def test_a_changed_table_of_the_curation_is_refused(run, monkeypatch, name):
         read(run)
 
 
-@pytest.mark.parametrize("name", ["scores/resnet18.csv", "history/resnet18.csv", "funnel.csv", "tab-dataset.csv"])
+@pytest.mark.parametrize(
+    "name", ["scores/resnet18.csv", "history/resnet18.csv", "funnel.csv", "tab-dataset.csv", "run.yaml", "facts.json"]
+)
 @pytest.mark.parametrize("unsealed", [False, True], ids=["its digest kept", "the digests removed"])
 @pytest.mark.fault(
     "numbers",
@@ -353,6 +415,8 @@ def test_a_changed_recorded_file_is_refused(tmp_path, monkeypatch, name, unseale
     readers = {
         "scores": lambda: records.scores("phantom"),
         "history": lambda: records.history("phantom", "resnet18"),
+        "run.yaml": lambda: records.told("phantom"),
+        "facts.json": lambda: records.facts("phantom"),
     }
     read = readers.get(name.partition("/")[0], lambda: records.table("phantom", name.removesuffix(".csv")))
     read()
@@ -372,11 +436,11 @@ def test_a_changed_recorded_file_is_refused(tmp_path, monkeypatch, name, unseale
     rerun="nothing to do",
 )
 def test_other_code_uses_no_entry_of_the_cache(monkeypatch):
-    films = {"image_id": "a:1", "path": "film.png", "sha256": "ab" * 32, "copy": 0, "seed": 7}
-    before = features._keys(DataFrame([films]))
-    assert features._keys(DataFrame([films])) == before
+    film = {"image_id": "a:1", "path": "film.png", "sha256": "ab" * 32, "copy": 0, "seed": 7}
+    before = features._keys(DataFrame([film]))
+    assert features._keys(DataFrame([film])) == before
     monkeypatch.setattr(features, "version", lambda: "other")
-    assert features._keys(DataFrame([films])) != before
+    assert features._keys(DataFrame([film])) != before
 
 
 @pytest.mark.fault(
@@ -405,6 +469,7 @@ def test_a_key_that_a_record_lacks_counts_as_its_default(tmp_path, monkeypatch):
     told = yaml.safe_load(path.read_text())
     del told["asked"]["preset"]
     path.write_text(yaml.safe_dump(told))
+    records.seal(tmp_path / "phantom")
     assert records.of(runs.resolve("phantom", speed="replay")) == "phantom"
     with pytest.raises(Problem, match="with preset"):
         records.of(runs.resolve("phantom", settings={"preset.fit": "crop"}, speed="replay"))
