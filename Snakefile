@@ -82,7 +82,8 @@ rule book:
         sorted(str(path) for path in Path("book").rglob("*") if path.is_file()),
         "index.md", "_toc.yml", "_config.yml", "CITATION.cff", "CHANGELOG.md",
         SCORES,
-        sorted(str(path) for folder in ("tests", "deepcovid_lib") for path in Path(folder).rglob("*.py")),
+        sorted(str(path) for path in Path("tests").rglob("*.py")),
+        sorted(str(path) for path in Path("deepcovid_lib").rglob("*.*") if path.is_file() and path.suffix != ".pyc"),
         sorted(str(path) for path in Path("recorded").glob("*.*")),
     output:
         f"{OUT}/book-{BUILT}.txt",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from deepcovid_lib import __version__, editions, runs
@@ -157,9 +159,10 @@ def _curate(asked: argparse.Namespace) -> None:
     run = _run(asked)
     owners.serve(run.root)
     stage = "curate" if asked.basis == "files" else "plan"
-    with runs.timed(run, stage):
+    began = time.monotonic()
+    with nullcontext() if run.manifest.is_file() else runs.timed(run, stage):
         stages.manifest(run) if asked.basis == "files" else stages.plan(run)
-    print(f"deepcovid: done {stage} {runs.facts_of(run)[stage]['seconds']}", file=sys.stderr)
+    print(f"deepcovid: done {stage} {time.monotonic() - began:.2f}", file=sys.stderr)
     print((run.folder / "funnel.csv").read_text(encoding="utf-8"), end="")
     print(f"in {run.folder}", file=sys.stderr)
 
@@ -184,7 +187,8 @@ def _finetune(asked: argparse.Namespace) -> None:
     from deepcovid_lib import stages
 
     run = _run(asked)
-    with runs.timed(run, f"finetune-{asked.model}"):
+    there = (run.fit(asked.model) / "head.safetensors").is_file()
+    with nullcontext() if there else runs.timed(run, f"finetune-{asked.model}"):
         stages.scores(run, asked.model)
     print(f"head, history and scores are in {run.fit(asked.model)}")
 

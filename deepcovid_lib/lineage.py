@@ -25,14 +25,14 @@ SETUP = "setup"
 
 
 def code(modules: Iterable[str]) -> str:
-    """Return a fingerprint of modules and packages of the library, without importing any.
+    """Return a fingerprint of modules and packages of the library and of the stages, without importing any.
 
     Examples
     --------
     >>> len(code(TRAINING)), code(TRAINING) == code(CURATING)
     (12, False)
     """
-    return fingerprint(*(path for name in modules for path in _sources(name)))
+    return fingerprint(*(path for name in (*modules, GATE) for path in _sources(name)))
 
 
 def library(*modules: str) -> list[str]:

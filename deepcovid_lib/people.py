@@ -90,7 +90,7 @@ def _of_source(films: pd.DataFrame, table: _Table | None) -> pd.DataFrame:
     place = next((found for path in paths.values() if table and (found := _above(path, table.names))), None)
     if place is None:
         return films.assign(sex="", age="")
-    rows = read_columns(place, [table.film, table.sex, table.age])
+    rows = read_columns(phantom.drawn(place), [table.film, table.sex, table.age])
     rows.index = [_name(name.rpartition(":")[2], table.parts) for name in rows[table.film]]
     rows = rows[~rows.index.duplicated(keep=False)]
     names = [_name(Path(path).as_posix(), table.parts) for path in films["path"]]

@@ -63,8 +63,9 @@ def build(run: Run, *, audience: Audience = "local") -> Path:
 
 def written(run: Run) -> str:
     """Return a fingerprint of what a book says beside its notebooks: prose, code, tests, records, the edition."""
-    patterns = ("*.md", "_*.yml", "CITATION.cff", "book/**/*", "tests/**/*.py", "deepcovid_lib/**/*.py", "recorded/*.*")
-    paths = (path for pattern in patterns for path in sorted(run.root.glob(pattern)) if path.is_file())
+    patterns = ("*.md", "_*.yml", "CITATION.cff", "book/**/*", "tests/**/*.py", "deepcovid_lib/**/*.*", "recorded/*.*")
+    found = (path for pattern in patterns for path in sorted(run.root.glob(pattern)) if path.is_file())
+    paths = (path for path in found if path.suffix != ".pyc")
     words = f"{run.edition.title} {run.edition.about} {run.edition.publish_films}"
     return hashlib.sha256(f"{fingerprint(*paths)} {words}".encode()).hexdigest()[:12]
 

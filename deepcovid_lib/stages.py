@@ -180,7 +180,7 @@ def _label_tables(run: Run) -> dict[str, str]:
     found = {}
     for source in sorted({run.edition.positives, run.edition.negatives} & READERS.keys()):
         folder = run.source_folder(source)
-        paths = (path for pattern in ("*.csv", "*/*.csv") for path in folder.glob(pattern))
+        paths = (path for pattern in ("*.csv*", "*/*.csv*") for path in folder.glob(pattern))
         found |= {f"{source}/{path.relative_to(folder).as_posix()}": sha256(path) for path in sorted(paths)}
     return found
 

@@ -246,15 +246,15 @@ def percent(share: float) -> str:
     return f"{_rounded(100 * share, 1, whole=100)}%"
 
 
-def decimal(value: float) -> str:
-    """Return a number with three decimals, with more where that would make 0 or 1 of what is neither.
+def decimal(value: float, digits: int = 3) -> str:
+    """Return a number with so many decimals, with more where that would make 0 or 1 of what is neither.
 
     Examples
     --------
     >>> decimal(0.8126), decimal(1.0), decimal(0.99996)
     ('0.813', '1.000', '0.99996')
     """
-    return _rounded(value, 3, whole=1)
+    return _rounded(value, digits, whole=1)
 
 
 def _rounded(value: float, digits: int, *, whole: int) -> str:

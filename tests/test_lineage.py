@@ -55,6 +55,7 @@ def test_the_look_at_the_machine_counts_for_nothing(tmp_path):
 
 
 def test_code_is_told_apart_by_its_bytes(tmp_path, monkeypatch):
+    (tmp_path / "stages.py").write_text("")
     (tmp_path / "one.py").write_text("x = 1\n")
     monkeypatch.setattr(lineage, "LIBRARY", tmp_path)
     before = lineage.code(["one"])

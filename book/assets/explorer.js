@@ -75,10 +75,15 @@
     return { people, found, missed, alarmed, spared };
   }
 
-  /* One decimal, halves to the even digit as in the book's tables: of all halves only .25 is rounded otherwise. */
+  /* One decimal, halves to the even digit as in the book's tables: of all halves only .25 is rounded otherwise. More
+     decimals where one would make all or nothing of a share that is neither. */
   function percent(share) {
     const hundredths = 100 * share;
-    return (hundredths % 1 === 0.25 ? hundredths - 0.01 : hundredths).toFixed(1) + "%";
+    const text = (hundredths % 1 === 0.25 ? hundredths - 0.01 : hundredths).toFixed(1);
+    const whole = share <= 0 || share >= 1;
+    if (whole || (Number(text) !== 0 && Number(text) !== 100)) return `${text}%`;
+    const more = [2, 3, 4, 5, 6, 7, 8].map((digits) => hundredths.toFixed(digits));
+    return `${more.find((told) => Number(told) !== 0 && Number(told) !== 100) || hundredths}%`;
   }
 
   /* A number from 0 to `highest`, or NaN. */

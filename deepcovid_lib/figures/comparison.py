@@ -261,7 +261,8 @@ def _area(frame: pd.DataFrame) -> str:
     """Return the area under the curve and its interval in words."""
     options = {"method": "bootstrap", "groups": frame["patient_id"], "replicates": REPLICATES, "seed": 0}
     area = metrics.auc_interval(frame["label"] == "covid", frame["score"], **options)
-    return f"{area.auc:.3f} ({area.low:.3f} to {area.high:.3f})" if area.high > area.low else f"{area.auc:.3f} (–)"
+    told, low, high = (style.decimal(value) for value in (area.auc, area.low, area.high))
+    return f"{told} ({low} to {high})" if area.high > area.low else f"{told} (–)"
 
 
 def _blend(ground: str, colour: str, share: float) -> str:

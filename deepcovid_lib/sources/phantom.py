@@ -24,6 +24,7 @@ from deepcovid_lib.problems import Problem
 from deepcovid_lib.sources import COLUMNS, NORMAL, Candidates, make_funnel
 
 SOURCE = "phantom"
+DIGESTS = "digests.json"
 COVID = "COVID-19"
 OTHERS = tuple(finding for finding in phantoms.FINDINGS if finding not in (COVID, NORMAL))
 FILMS_PER_PATIENT = (1,) * 34 + (2,) * 11 + (3,) + (4,) * 3  # the paper's 71 COVID-19 images of 49 patients
@@ -109,6 +110,7 @@ def candidates(
         }
     )[list(COLUMNS)]
     files.write_csv(_metadata(orders), folder / "metadata.csv")
+    _note(folder, orders)
     return Candidates(rows, _funnel(rows))
 
 
@@ -128,14 +130,38 @@ def masks(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     Problem
-        If the film has no masks beside it.
+        If the film has no masks beside it, or they have changed.
     """
     path = Path(path)
     try:
-        lungs, opacity = (np.array(Image.open(mask)) for mask in _paths(path.parent.parent, path.stem)[1:])
+        lungs, opacity = (np.array(Image.open(drawn(mask))) for mask in _paths(path.parent.parent, path.stem)[1:])
     except FileNotFoundError as fault:
         raise Problem("has no masks", file=path, remedy="make the phantoms again; real films have none") from fault
     return lungs, opacity
+
+
+def drawn(path: Path) -> str | Path:
+    """Return the path of a mask or of the table of synthetic films, refusing one that has changed since it was made.
+
+    Where no note of a folder's digests lies above, nothing is checked.
+    """
+    note = next((folder / DIGESTS for folder in path.parents[:2] if (folder / DIGESTS).is_file()), None)
+    if note is None or not path.is_file():
+        return path
+    return files.unchanged(path, files.read_json(note).get(path.relative_to(note.parent).as_posix(), ""))
+
+
+def _note(folder: Path, orders: list[_Order]) -> None:
+    """Keep the digests of all that was made; refuse what has changed since they were kept."""
+    note = folder / DIGESTS
+    known = files.read_json(note) if note.is_file() else {}
+    listed = [path for order in orders for path in _paths(folder, order.stem)]
+    found = {path.relative_to(folder).as_posix(): files.sha256(path) for path in (*listed, folder / "metadata.csv")}
+    for name, digest in found.items():
+        if known.get(name, digest) != digest:
+            raise Problem("has changed since it was drawn", file=folder / name, remedy="delete it to draw it again")
+    if found != known:
+        files.write_json(found, note)
 
 
 def _paths(folder: Path, stem: str) -> tuple[Path, Path, Path]:

@@ -24,6 +24,7 @@ from deepcovid_lib import (
     leakage,
     lineage,
     metrics,
+    people,
     pipeline,
     records,
     runner,
@@ -137,7 +138,7 @@ def test_a_page_made_from_other_files_is_refused_and_made_anew(run, gone):
 )
 def test_an_edited_label_table_makes_the_manifest_out_of_date(run):
     run = runs.begin("open-cxr", name="real", settings={"weights": "random"})
-    listed = [run.source_folder("cohen") / "metadata.csv", run.source_folder("nih") / "labels" / "Data_Entry.csv"]
+    listed = [run.source_folder("cohen") / "metadata.csv", run.source_folder("nih") / "labels" / "Data_Entry.csv.gz"]
     for path in listed:
         path.parent.mkdir(parents=True)
         path.write_text("patientid,finding\n1,COVID-19\n")
@@ -183,6 +184,38 @@ def test_an_overwritten_film_is_refused_wherever_it_is_read(run):
 
 @pytest.mark.fault(
     "numbers",
+    "a synthetic film, its masks or the table of the synthetic patients is overwritten in the cache",
+    done="it is refused by name wherever it would be read, and by the curation",
+    lost="nothing",
+    rerun="delete it, and it is drawn again",
+)
+def test_what_was_drawn_and_changed_since_is_refused(tmp_path):
+    asked = {"covid": 2, "normal": 2, "each_other": 0, "seed": 0}
+    rows = phantom.candidates(tmp_path, **asked).rows
+    film = Path(rows["path"][0])
+    mask = tmp_path / "masks" / f"{film.stem}-lungs.png"
+    table = tmp_path / "metadata.csv"
+    phantom.masks(film)
+    rows = rows.assign(split="test")
+    assert not people.told(rows).empty
+    readers = {
+        mask: lambda: phantom.masks(film),
+        table: lambda: people.told(rows),
+        film: lambda: phantom.candidates(tmp_path, **asked),
+    }
+    for path, read in readers.items():
+        good = path.read_bytes()
+        path.write_bytes(good + b"\n")
+        with pytest.raises(Problem, match=rf"{path.name}: has changed since"):
+            read()
+        path.write_bytes(good)
+    film.unlink()
+    phantom.candidates(tmp_path, **asked)
+    assert film.is_file()
+
+
+@pytest.mark.fault(
+    "numbers",
     "a table, or the data of a figure, is edited by hand before results are archived or a run is recorded",
     done="it is refused; the line names the notebook that made it",
     lost="nothing",
@@ -214,7 +247,10 @@ def test_an_edited_table_is_neither_archived_nor_recorded(run, kind):
     lost="nothing",
     rerun="give the command again",
 )
-@pytest.mark.parametrize("name", ["index.md", "book/limits.md", "recorded/faults.json", "deepcovid_lib/metrics.py"])
+@pytest.mark.parametrize(
+    "name",
+    ["index.md", "book/limits.md", "recorded/faults.json", "deepcovid_lib/metrics.py", "deepcovid_lib/tripod.yaml"],
+)
 def test_a_book_of_other_prose_counts_as_another(run, name):
     path = run.root / name
     path.parent.mkdir(exist_ok=True)
