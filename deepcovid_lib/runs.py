@@ -77,13 +77,15 @@ class Run:
     def tests(self, what: str) -> bool:
         """Say whether this run's `what` ("counts" or "performance") tests the paper's printed values.
 
-        True only where the edition holds the paper's data and nothing that bears on `what` is overridden.
+        True only where the edition holds the paper's data and nothing that bears on `what` is overridden; untrained
+        networks test no performance.
         """
         harmless = ("folders", "models", "publish_films", "title", "about")
         touched = [key for key in self.settings if key.split(".")[0] not in harmless]
         if what == "counts":
             touched = [key for key in touched if key != "weights"]
-        return what in self.edition.tests_paper and not touched
+        untrained = what == "performance" and self.edition.weights == "random"
+        return what in self.edition.tests_paper and not touched and not untrained
 
 
 def root() -> Path:

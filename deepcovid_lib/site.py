@@ -62,12 +62,13 @@ def build(run: Run, *, audience: Audience = "local") -> Path:
 
 
 def written(run: Run) -> str:
-    """Return a fingerprint of what a book says beside its notebooks: prose, code, tests, records, the edition."""
+    """Return a fingerprint of what a book is made from: its notebooks, prose, code, tests, records, edition."""
     patterns = ("*.md", "_*.yml", "CITATION.cff", "book/**/*", "tests/**/*.py", "deepcovid_lib/**/*.*", "recorded/*.*")
     found = (path for pattern in patterns for path in sorted(run.root.glob(pattern)) if path.is_file())
-    paths = (path for path in found if path.suffix != ".pyc")
+    written = [path for path in found if path.suffix != ".pyc"]
+    executed = [path for path in sorted(run.folder.glob("notebooks/*.ipynb")) if not path.stem.endswith(".failed")]
     words = f"{run.edition.title} {run.edition.about} {run.edition.publish_films}"
-    return hashlib.sha256(f"{fingerprint(*paths)} {words}".encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{fingerprint(*written, *executed)} {words}".encode()).hexdigest()[:12]
 
 
 def put_in_place(run: Run, made: Path) -> Path:

@@ -263,6 +263,22 @@ def test_a_book_of_other_prose_counts_as_another(run, name):
 
 @pytest.mark.fault(
     "numbers",
+    "a page is out of date, or was deleted, and the finished book still stands",
+    done="the book counts as another; `reproduce` makes the page and the book anew",
+    lost="nothing",
+    rerun="give the command again",
+)
+def test_a_book_without_one_of_its_pages_counts_as_another(run):
+    path = executed(run)
+    before = site.written(run)
+    (path.parent / "other.failed.ipynb").write_text("{}")
+    assert site.written(run) == before
+    path.unlink()
+    assert site.written(run) != before
+
+
+@pytest.mark.fault(
+    "numbers",
     "an edition's file is edited, and Snakemake's notes are lost",
     done="pages and manifest of the former edition are refused; `reproduce` makes them anew by itself",
     lost="nothing",
