@@ -20,7 +20,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from deepcovid_lib import metrics
+from deepcovid_lib import metrics, style
 from deepcovid_lib.rungs import Rung
 from deepcovid_lib.tables import TARGET
 
@@ -175,7 +175,7 @@ def told(table: pd.DataFrame, rung: str) -> str:
     return (
         f"not decided: {row['note']}"
         if pd.isna(row["auc"])
-        else f"{row['auc']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+        else "{} ({} to {})".format(*(style.decimal(row[name], 2) for name in ("auc", "low", "high")))
     )
 
 

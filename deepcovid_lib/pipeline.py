@@ -66,10 +66,6 @@ def reproduce(
         _sweep(run)
         _forget_outdated(run)
         stamp = run.folder / f"book-{audience}.txt"
-        for built in run.folder.glob("book-*.txt"):
-            told = built.read_text(encoding="utf-8").split()
-            if told[1:] != [site.written(run)] or not (run.root / told[0]).is_dir():
-                built.unlink()
         config = [f"run={run.name}", f"audience={audience}", f"shards={shards}"]
         _snakemake(run, [*options, "--config", *config], jobs=jobs or runs.cores(), environment=environment)
         return site.put_in_place(run, _book(run, stamp)) / "index.html"
@@ -107,7 +103,7 @@ def _refuse_another_library(run: Run) -> None:
 
 
 def _forget_outdated(run: Run) -> None:
-    """Remove a manifest that other code made, and notebooks made from other files, whatever the time stamps say.
+    """Remove a manifest, notebooks and notes of books that were made from other files, whatever the time stamps say.
 
     A manifest that was edited is refused here, before the pipeline trains on it.
     """
@@ -121,6 +117,10 @@ def _forget_outdated(run: Run) -> None:
         if other:
             _say(f"    {path.stem} is made anew: it {other}")
             path.unlink()
+    for built in run.folder.glob("book-*.txt"):  # while a book counts as there, Snakemake misses no page of it
+        told = built.read_text(encoding="utf-8").split()
+        if told[1:] != [site.written(run)] or not (run.root / told[0]).is_dir():
+            built.unlink()
 
 
 def _book(run: Run, stamp: Path) -> Path:

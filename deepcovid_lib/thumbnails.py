@@ -67,7 +67,7 @@ def gather(films: pd.DataFrame, *, fit: str, cache: str | Path) -> Thumbnails:
 
 
 def kept(folder: Path, named: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return arrays from a file that their description names, making it if it is absent or damaged.
+    """Return arrays from a file that their description names, making it if it is absent, damaged or was changed.
 
     Examples
     --------
@@ -79,12 +79,20 @@ def kept(folder: Path, named: str, make: Callable[[], dict[str, np.ndarray]]) ->
     path = folder / f"{hashlib.sha256(named.encode()).hexdigest()[:16]}.npz"
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return dict(stored)
+            found = dict(stored)
+        if str(found.pop("seal", "")) == _seal(found):
+            return found
     except (OSError, ValueError, EOFError, BadZipFile):
-        made = make()
+        pass
+    made = make()
     with replacing(path) as temporary:
-        np.savez(temporary, **made)
+        np.savez(temporary, **made, seal=_seal(made))
     return made
+
+
+def _seal(arrays: dict[str, np.ndarray]) -> str:
+    told = (name.encode() + str(array.dtype).encode() + array.tobytes() for name, array in sorted(arrays.items()))
+    return hashlib.sha256(b"".join(told)).hexdigest()
 
 
 def grey(pixels: np.ndarray, cells: int) -> np.ndarray:

@@ -37,7 +37,8 @@ def test_a_second_call_reads_no_film_and_damage_is_mended(films, tmp_path, monke
     assert (again.pixels == before.pixels).all()
     (kept,) = (tmp_path / "cache" / "thumbnails").iterdir()
     monkeypatch.setattr(thumbnails.images, "read", read)
-    for damage in (kept.read_bytes()[:300], b"", b"not an archive"):
+    np.savez(tmp_path / "other.npz", pixels=before.pixels // 2, files=before.files, seal="0" * 64)
+    for damage in (kept.read_bytes()[:300], b"", b"not an archive", (tmp_path / "other.npz").read_bytes()):
         kept.write_bytes(damage)
         assert (thumbnails.gather(films, fit="squash", cache=tmp_path / "cache").pixels == before.pixels).all()
 

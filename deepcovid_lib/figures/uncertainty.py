@@ -127,7 +127,7 @@ def promises(table: pd.DataFrame) -> Drawing:
     told = []
     for model in models:
         own = data[(data["model"] == model) & data["kept"].notna()]
-        rates = [f"{row.rate} {row.promised:.1%} and {row.kept:.1%}" for row in own.itertuples()]
+        rates = [f"{row.rate} {style.percent(row.promised)} and {style.percent(row.kept)}" for row in own.itertuples()]
         told.append(f"{style.model(model).label}: {', '.join(rates) if rates else 'cannot be decided'}")
     return Drawing(figure, data, f"Promised and kept. {'; '.join(told)}." if told else "No threshold was tried.")
 
@@ -167,7 +167,7 @@ def halves(halved: pd.DataFrame) -> Drawing:
                 axes.plot([lower, upper], [place + shift] * 2, color=colour, linewidth=5, solid_capstyle="butt")
                 mark = {"markerfacecolor": "none" if where == "chosen half" else colour, "markeredgewidth": 1.6}
                 axes.plot(median, place + shift, "o", color=colour, markersize=8, **mark)
-                medians.append(f"{median:.1%}")
+                medians.append(style.percent(median))
             words.append(f"{rate} {' and '.join(medians)}")
         told.append(f"{style.model(model).label}: {', '.join(words)}")
     for axes in panels.values():

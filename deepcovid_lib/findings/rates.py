@@ -40,10 +40,8 @@ def specificities(evidence: Evidence, *, least: float, most: float, of: str) -> 
         return Finding(decided(*_inside(*bounds, least, most)), row["value"], *bounds, style.model(row["model"]).label)
     sure = [_inside(row.wilson_low, row.wilson_high, least, most) for row in rates.itertuples()]
     lowest, highest = rates.loc[rates["value"].idxmin()], rates.loc[rates["value"].idxmax()]
-    told = (
-        f"from {lowest['value']:.1%} ({style.model(lowest['model']).label}) to {highest['value']:.1%} "
-        f"({style.model(highest['model']).label})"
-    )
+    ends = [f"{style.percent(row['value'])} ({style.model(row['model']).label})" for row in (lowest, highest)]
+    told = f"from {ends[0]} to {ends[1]}"
     if of == "every":
         holds = all_hold([decided(*each) for each in sure])
         return Finding(holds, lowest["value"], lowest["wilson_low"], lowest["wilson_high"], told)

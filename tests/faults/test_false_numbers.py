@@ -273,8 +273,15 @@ def test_a_book_without_one_of_its_pages_counts_as_another(run):
     before = site.written(run)
     (path.parent / "other.failed.ipynb").write_text("{}")
     assert site.written(run) == before
-    path.unlink()
-    assert site.written(run) != before
+    (run.root / "book").mkdir()
+    stamp = run.folder / "book-local.txt"
+    stamp.write_text(f"book\n{before}\n")
+    pipeline._forget_outdated(run)
+    assert stamp.is_file()
+    (run.folder / "scores.csv").write_text("another")
+    pipeline._forget_outdated(run)
+    assert not path.exists()
+    assert not stamp.exists()
 
 
 @pytest.mark.fault(
