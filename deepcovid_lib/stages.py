@@ -182,7 +182,8 @@ def _label_tables(run: Run) -> dict[str, str]:
         folder = run.source_folder(source)
         paths = (path for pattern in ("*.csv*", "*/*.csv*") for path in folder.glob(pattern))
         found |= {f"{source}/{path.relative_to(folder).as_posix()}": sha256(path) for path in sorted(paths)}
-    return found
+    marks = run.source_folder("marks")
+    return found | ({"marks": sha256(marks)} if marks.is_file() else {})
 
 
 def _refuse_changed(run: Run, name: str) -> None:

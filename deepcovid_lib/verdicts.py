@@ -247,6 +247,8 @@ def _share(share: Sequence[float], told: float, comparable: bool, note: str = ""
 def _number(value: float, row: dict) -> str:
     if pd.isna(value):
         return "–"
+    if row["quantity"] == "threshold":  # in the digits that it takes to make the same calls
+        return f"{value:.15g}"
     if row["unit"] == "fraction" and row["quantity"] != AREA:
         return style.percent(value)
     return style.decimal(value) if row["unit"] == "fraction" else f"{value:,.3g}" if value % 1 else f"{value:,.0f}"
@@ -255,8 +257,11 @@ def _number(value: float, row: dict) -> str:
 def _difference(row: dict) -> str:
     if pd.isna(row["difference"]):
         return "–"
-    points = row["unit"] == "fraction" and row["quantity"] != AREA
-    size = f"{100 * abs(row['difference']):.1f} points" if points else _number(abs(row["difference"]), row)
+    size = _number(abs(row["difference"]), row)
+    if row["quantity"] == "threshold":
+        size = style.decimal(abs(row["difference"]))
+    elif row["unit"] == "fraction" and row["quantity"] != AREA:
+        size = f"{100 * abs(row['difference']):.1f} points"
     return ("" if float(size.split()[0].replace(",", "")) == 0 else "+" if row["difference"] > 0 else "−") + size
 
 

@@ -332,6 +332,9 @@ def test_a_page_shows_each_number_in_its_own_unit(papers_table):
     assert shown.loc["section-4a/learning-rate"].tolist() == ["0.0001", "–", "0"]
     assert shown.loc["section-2/chexpert/patients", "difference_shown"] == "−700"
     assert shown.loc["section-3c/size"].tolist() == ["–"] * 3
+    row = {"model": "resnet18", "quantity": "threshold", "unit": "probability", "run": 0.22891, "low": np.nan}
+    row = verdicts.shown(pd.DataFrame([row | {"high": np.nan, "difference": 0.1739100001}])).iloc[0]
+    assert (row["run_shown"], row["difference_shown"]) == ("0.22891", "+0.174")
     assert (
         cells.loc["released-figure/resnet18/auc", "run_shown"]
         == f"{papers_table.loc['released-figure/resnet18/auc', 'run']:.3f}"
