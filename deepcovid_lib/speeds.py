@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from deepcovid_lib import backbones, records
+from deepcovid_lib import backbones, records, style
 
 NAME = "benchmarks"
 CHEXPERT = 224_316
@@ -54,7 +54,7 @@ def verdict(value: float, bound: float, at: str) -> str:
     """
     if value <= bound if at == "most" else value >= bound:
         return "met"
-    return f"missed by {abs(value - bound) / bound:.0%}" if bound else "missed"
+    return f"missed by {style.percent(abs(value - bound) / bound, 0)}" if bound else "missed"
 
 
 def rates() -> pd.DataFrame:

@@ -235,15 +235,15 @@ def contrast(one: str, other: str) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
-def percent(share: float) -> str:
-    """Return a share as a percentage with one decimal, with more where that would make all or nothing of it.
+def percent(share: float, digits: int = 1) -> str:
+    """Return a share as a percentage with so many decimals, with more where that would make all or nothing of it.
 
     Examples
     --------
-    >>> percent(0.975), percent(1.0), percent(2999 / 3000), percent(0.0001)
-    ('97.5%', '100.0%', '99.97%', '0.01%')
+    >>> percent(0.975), percent(1.0), percent(2999 / 3000), percent(0.004, 0)
+    ('97.5%', '100.0%', '99.97%', '0.4%')
     """
-    return f"{_rounded(100 * share, 1, whole=100)}%"
+    return f"{_rounded(100 * share, digits, whole=100)}%"
 
 
 def decimal(value: float, digits: int = 3) -> str:

@@ -1,6 +1,6 @@
 """Variations that need new passes through a network: declared, costly, run by name, kept as numbers.
 
-From a shell: ``python -m deepcovid_lib.sweeps RUN NAME...``; ``--record`` keeps what the run has under `recorded/`.
+From a shell: ``python -m deepcovid_lib.sweeps RUN NAME...``; ``--record`` keeps them under `recorded/` as well.
 """
 
 from __future__ import annotations
@@ -166,26 +166,22 @@ def recorded(name: str) -> pd.DataFrame:
     return records.table(f"recipes-{name}", "sweeps")
 
 
-def record(run: Run) -> Path:
-    """Keep a run's sweeps under `recorded/recipes-<run>/`: numbers, and when and where they were made.
+def record(run: Run, row: pd.DataFrame) -> Path:
+    """Keep a sweep under `recorded/recipes-<run>/`: its numbers, and when and where they were made.
 
-    A sweep that was kept before and is not in the run stays.
+    Parameters
+    ----------
+    run : Run
+    row : DataFrame
+        Of `compared`, just made. It takes the place of an earlier one of its name; the other sweeps stay.
     """
-    facts = {stage: fact for stage, fact in runs.facts_of(run).items() if stage.startswith("sweep-")}
-    parts = [
-        pd.read_csv(path).assign(seconds=facts[f"sweep-{name}"]["seconds"])
-        for name in SWEEPS
-        if (path := _path(run, name)).is_file()
-    ]
-    if not parts:
-        raise Misuse(f"run '{run.name}' has no sweeps", remedy=f"run one of {', '.join(SWEEPS)}")
-    folder = records.folder() / f"recipes-{run.name}"
-    made, before = pd.concat(parts, ignore_index=True), recorded(run.name)
-    if not before.empty:
-        made = pd.concat([made, before[~before["name"].isin(made["name"])]], ignore_index=True)
-        facts = records.facts(folder.name) | facts
-    write_csv(made, folder / "sweeps.csv")
-    write_json(facts, folder / "facts.json")
+    name, folder = row["name"].iloc[0], records.folder() / f"recipes-{run.name}"
+    fact, before = runs.facts_of(run)[f"sweep-{name}"], recorded(run.name)
+    facts = {} if before.empty else records.facts(folder.name)
+    others = [] if before.empty else [before[before["name"] != name]]
+    made = pd.concat([row.assign(seconds=fact["seconds"]), *others], ignore_index=True)
+    write_csv(made.sort_values("name"), folder / "sweeps.csv")
+    write_json({**facts, f"sweep-{name}": fact}, folder / "facts.json")
     records.seal(folder)
     return folder
 
@@ -194,9 +190,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run sweeps of a run by name."""
     parser = argparse.ArgumentParser(prog="python -m deepcovid_lib.sweeps", description="Compare costly variations.")
     parser.add_argument("run", help="the run's name, e.g. phantom")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SWEEPS)}")
+    parser.add_argument("names", nargs="+", metavar="NAME", help=f"of {', '.join(SWEEPS)}")
     parser.add_argument("--full", action="store_true", help="every film at the paper's size and recipe: for a GPU")
-    parser.add_argument("--record", action="store_true", help="keep what the run has under recorded/")
+    parser.add_argument("--record", action="store_true", help="keep them under recorded/ as well")
     asked = parser.parse_args(arguments)
     try:
         run = runs.reopen(asked.run)
@@ -205,8 +201,8 @@ def main(arguments: list[str] | None = None) -> int:
                 row = compared(run, name, FULL if asked.full else SMALL)
                 write_csv(row, _path(run, name))
             sys.stderr.write(f"{row.iloc[0].to_dict()}\n")
-        if asked.record:
-            record(run)
+            if asked.record:
+                record(run, row)
     except (Problem, OSError) as fault:
         sys.stderr.write(f"deepcovid: {fault}\n")
         return 1

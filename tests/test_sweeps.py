@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from deepcovid_lib import features, records, runs, stages, sweeps
-from deepcovid_lib.problems import Misuse
 from deepcovid_lib.sweeps import FULL, SMALL
 
 FILMS = pd.DataFrame({"patient_id": [f"p{k // 2}" for k in range(240)]}).assign(
@@ -58,10 +57,11 @@ def test_sweeps_are_run_by_name_and_recorded(run, tmp_path):
 
 def test_what_was_recorded_before_stays(run, monkeypatch):
     assert sweeps.main(["phantom", "crop", "--record"]) == 0
-    (run.folder / "sweeps" / "crop.csv").unlink()
+    pd.read_csv(run.folder / "sweeps" / "crop.csv").assign(auc=0.123).to_csv(run.folder / "sweeps" / "crop.csv")
     monkeypatch.setitem(sweeps.SWEEPS, "copies", sweeps.SWEEPS["crop"])
     assert sweeps.main(["phantom", "copies", "--record"]) == 0
-    assert sorted(sweeps.recorded("phantom")["name"]) == ["copies", "crop"]
+    assert sweeps.recorded("phantom")["name"].tolist() == ["copies", "crop"]
+    assert 0.123 not in sweeps.recorded("phantom")["auc"].tolist()
     assert records.facts("recipes-phantom").keys() == {"sweep-copies", "sweep-crop"}
 
 
@@ -81,8 +81,6 @@ def test_the_papers_copies_are_made_of_the_same_films(run, monkeypatch):
 def test_what_is_not_there_is_refused(run, capsys):
     assert sweeps.main(["phantom", "bigger"]) == 1
     assert "no sweep 'bigger'; choose of copies, crop, densenet161, drift, whole" in capsys.readouterr().err
-    with pytest.raises(Misuse, match="has no sweeps"):
-        sweeps.record(run)
 
 
 def test_the_shipped_record_compares_with_references_that_learned():

@@ -113,6 +113,6 @@ def predictive_values(table: pd.DataFrame) -> Drawing:
     panels[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, handlelength=3.4)
     rarest = table[table["prevalence"] == prevalences[0]]
-    told = ", ".join(f"{style.model(row.model).label} {row.ppv:.0%}" for row in rarest.itertuples())
+    told = ", ".join(f"{style.model(row.model).label} {style.percent(row.ppv, 0)}" for row in rarest.itertuples())
     alt = "Predictive values of the paper's Table VI by prevalence. "
     return Drawing(figure, table, f"{alt}At a prevalence of {prevalences[0]:.0%} a positive call is right in {told}.")

@@ -170,9 +170,10 @@ def training(histories: Mapping[str, pd.DataFrame]) -> Drawing:
     told = []
     for name, history in histories.items():
         first, last = history.iloc[0], history.iloc[-1]
+        accuracy = " to ".join(style.percent(epoch["accuracy"]) for epoch in (first, last))
         told.append(
-            f"{style.model(name).label}: loss {first['loss']:.3f} to {last['loss']:.3f}, accuracy "
-            f"{first['accuracy']:.1%} to {last['accuracy']:.1%}, epochs {first['epoch']:.0f} to {last['epoch']:.0f}"
+            f"{style.model(name).label}: loss {first['loss']:.3f} to {last['loss']:.3f}, accuracy {accuracy}, "
+            f"epochs {first['epoch']:.0f} to {last['epoch']:.0f}"
         )
     return Drawing(figure, data, f"Lines of loss and accuracy over the epochs. {'; '.join(told)}.")
 

@@ -62,7 +62,9 @@ def marked_areas(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], titl
             axes.contour(*place, edge, levels=[0.5], colors=[colour], linewidths=1.8)
         records.append({"title": title, "regions": label(mask)[1], "share": mask.mean()})
     data = pd.DataFrame(records, columns=["title", "regions", "share"])
-    parts = [f"{row.title}: {_areas(row.regions)}, {row.share:.0%} of the film" for row in data.itertuples()]
+    parts = [
+        f"{row.title}: {_areas(row.regions)}, {style.percent(row.share, 0)} of the film" for row in data.itertuples()
+    ]
     films = "One chest film" if len(data) == 1 else f"{len(data)} chest films side by side"
     return Drawing(figure, data, f"{films} with marked areas outlined. {'; '.join(parts)}.")
 

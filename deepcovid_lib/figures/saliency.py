@@ -82,6 +82,6 @@ def evidence(
 def _told(data: pd.DataFrame) -> str:
     parts = []
     for title, own in data.groupby("film", sort=False):
-        shares = [f"{row.method} {row.inside:.0%}" for row in own.dropna(subset="inside").itertuples()]
+        shares = [f"{row.method} {style.percent(row.inside, 0)}" for row in own.dropna(subset="inside").itertuples()]
         parts.append(f"{title}: {', '.join(shares)} inside the lungs" if shares else f"{title}")
     return f"Films with the evidence for COVID-19 laid over. {'; '.join(parts)}."

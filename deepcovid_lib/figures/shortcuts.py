@@ -102,7 +102,7 @@ def power(table: pd.DataFrame) -> Drawing:
             axes.plot(place, own["share"], color=colour, marker=marker, linestyle=dash, markersize=6)
             axes.vlines(place, own["low"], own["high"], color=colour, linewidth=1.6)
             if len(own):
-                steps = ", ".join(f"{row.share:.0%} at {row.strength:g}" for row in own.itertuples())
+                steps = ", ".join(f"{style.percent(row.share, 0)} at {row.strength:g}" for row in own.itertuples())
                 told.append(f"{name}, {sign}: {steps}")
         axes.set(title=name, xlabel="strength of the mark", ylim=(-0.03, 1.03), xlim=(-0.06, 1.06))
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
