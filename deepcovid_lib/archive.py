@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from deepcovid_lib import __version__, artefacts, fits, manifest, records, runner, runs
+from deepcovid_lib import __version__, artefacts, fits, manifest, records, runner, runs, site
 from deepcovid_lib.files import replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
@@ -40,7 +40,8 @@ def book(run: Run, folder: Path) -> Path:
     Raises
     ------
     Problem
-        Where only a local book was built, or a film is in it that the edition keeps out of public books.
+        Where only a local book was built, one from other notebooks, prose or code than are here, or a film is in it
+        that the edition keeps out of public books.
     """
     stamp = run.folder / "book-public.txt"
     made = run.root / stamp.read_text(encoding="utf-8").split()[0] if stamp.is_file() else None
@@ -49,11 +50,9 @@ def book(run: Run, folder: Path) -> Path:
             f"run '{run.name}' has no public book",
             remedy=f"build it with: deepcovid reproduce --run {run.name} --audience public",
         )
-    newer = [path for path in run.folder.glob("*s/*.json") if path.stat().st_mtime > stamp.stat().st_mtime]
-    if newer:
+    if stamp.read_text(encoding="utf-8").split()[1:] != [site.written(run)]:
         raise Problem(
-            f"is newer than the public book of run '{run.name}'",
-            file=newer[0].relative_to(run.root),
+            f"the public book of run '{run.name}' was built from other notebooks, prose or code than are here",
             remedy=f"build it again: deepcovid reproduce --run {run.name} --audience public",
         )
     for slug in _withheld(run):
@@ -86,7 +85,7 @@ def results(run: Run, folder: Path) -> Path:
         for model in run.edition.models:
             scores = run.fit(model) / "scores.csv"
             if scores.is_file():
-                fits.check(scores.parent, run.manifest)
+                fits.check(scores.parent, run.manifest, told["asked"])
                 write_csv(records.opaque(manifest.read_scores(scores)), base / "scores" / f"{model}.csv")
         records.seal(base)
         target = folder / f"{stem(run)}-results.zip"

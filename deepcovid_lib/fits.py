@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from deepcovid_lib.files import sha256
+from deepcovid_lib.images import Preset
 from deepcovid_lib.problems import Problem
 
 GIVEN = ("scores", "history")
+ASKED = ("weights", "engine", "seed", "copies", "recipe")
 
 
 def told(folder: Path) -> dict[str, Any]:
@@ -31,8 +34,26 @@ def told(folder: Path) -> dict[str, Any]:
         raise Problem("is not a head of a run, or is damaged", file=path, remedy=_again(folder)) from fault
 
 
-def check(folder: Path, manifest: Path) -> None:
-    """Refuse a head that another manifest trained, and scores or a history that were changed since it gave them.
+def meant(asked: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Return what a head must say of itself that was trained for an edition, as far as `asked` tells it.
+
+    Parameters
+    ----------
+    asked : mapping
+        The edition with its overrides, as a `run.yaml` holds it.
+    model : str
+
+    Examples
+    --------
+    >>> meant({"seed": 7, "preset": {"size": 224, "fit": "squash"}}, "resnet18")
+    {'backbone': 'resnet18', 'seed': 7, 'preset': '224-squash'}
+    """
+    told = {"backbone": model} | {key: asked[key] for key in ASKED if key in asked}
+    return told | ({"preset": Preset(**asked["preset"]).key} if "preset" in asked else {})
+
+
+def check(folder: Path, manifest: Path, asked: Mapping[str, Any], **more: Any) -> None:
+    """Refuse a head that another manifest or edition trained, and scores or a history that it did not give.
 
     Parameters
     ----------
@@ -40,23 +61,31 @@ def check(folder: Path, manifest: Path) -> None:
         With ``head.safetensors, scores.csv, history.csv``.
     manifest : Path
         Of the run; where it is not there, as in a folder passed on without it, only the rest is checked.
+    asked : mapping
+        As for `meant`.
+    **more
+        What else the head must say of itself.
 
     Raises
     ------
     Problem
-        Naming the changed file.
+        Naming the changed file, or what the head was trained for.
     """
-    known = told(folder)
+    known, again = told(folder), f"delete {'/'.join(folder.parts[-6:])} to train again"
     if manifest.is_file() and known["manifest"] != sha256(manifest):
         raise Problem(
             f"was trained on another manifest than {'/'.join(manifest.parts[-3:])}",
             file=folder / "head.safetensors",
-            remedy=f"restore the manifest, or delete {'/'.join(folder.parts[-6:])} to train again",
+            remedy=f"restore the manifest, or {again}",
         )
     for name in GIVEN:
         path = folder / f"{name}.csv"
         if not path.is_file() or known[name] != sha256(path):
             raise Problem("was removed or changed since the head gave it", file=path, remedy=_again(folder))
+    wanted = {**meant(asked, folder.parent.parent.name), **more}
+    differing = [f"{key} is {known.get(key)}, not {value}" for key, value in wanted.items() if known.get(key) != value]
+    if differing:
+        raise Problem(f"is not this run's: {'; '.join(differing)}", file=folder / "head.safetensors", remedy=again)
 
 
 def _again(folder: Path) -> str:

@@ -56,6 +56,19 @@ def overlap(frame: pd.DataFrame) -> pd.DataFrame:
     return counts[(counts > 0).all(axis=1)].rename_axis(columns=None).reset_index()
 
 
+def untold(frame: pd.DataFrame) -> int:
+    """Count the films whose source does not tell the patient: each bears its own name as that of its patient.
+
+    `overlap` cannot see such a patient on both sides.
+
+    Examples
+    --------
+    >>> untold(pd.DataFrame({"image_id": ["a:1", "b:f1"], "patient_id": ["a:1", "b:1"]}))
+    1
+    """
+    return int((frame["image_id"] == frame["patient_id"]).sum())
+
+
 def near_duplicates(frame: pd.DataFrame, *, threshold: float = SIMILAR) -> pd.DataFrame:
     """List pairs of one training and one test film that are the same picture, or nearly so.
 

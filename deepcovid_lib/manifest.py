@@ -11,7 +11,7 @@ import pandera.pandas as pa
 from deepcovid_lib import files
 from deepcovid_lib.forms import checked, choice, text
 from deepcovid_lib.forms import read as read_form
-from deepcovid_lib.leakage import near_duplicates, overlap
+from deepcovid_lib.leakage import near_duplicates, overlap, untold
 
 __all__ = [
     "COLUMNS",
@@ -29,6 +29,7 @@ __all__ = [
     "read",
     "read_scores",
     "summary",
+    "untold",
     "write",
 ]
 

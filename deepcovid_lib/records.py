@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from deepcovid_lib import editions, fits, manifest, runs
+from deepcovid_lib import editions, fits, manifest, runs, tables
 from deepcovid_lib.files import read_json, replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
@@ -157,14 +157,16 @@ def keep(run: Run) -> Path:
     replays = {stage: fact for stage, fact in before.items() if stage.startswith("replay-")}
     write_json({**replays, **runs.facts_of(run)}, target / "facts.json")
     write_json(inputs(run.folder), target / "inputs.json")
-    for source in (run.folder / "funnel.csv", run.folder / "tables" / "tab-dataset.csv"):
-        if source.is_file():
-            with replacing(target / source.name) as temporary:
-                temporary.write_bytes(source.read_bytes())
+    if (run.folder / "funnel.csv").is_file():
+        write_csv(pd.read_csv(run.folder / "funnel.csv"), target / "funnel.csv")
+    if run.manifest.is_file():
+        films = manifest.read(run.manifest)
+        counts = tables.dataset(films, copies=run.edition.copies, comparable=run.tests("counts"))
+        write_csv(counts, target / "tab-dataset.csv")
     for model in run.edition.models:
         path = run.fit(model) / "scores.csv"
         if path.is_file():
-            fits.check(path.parent, run.manifest)
+            fits.check(path.parent, run.manifest, asked)
             write_csv(opaque(manifest.read_scores(path)), target / "scores" / f"{model}.csv")
         if (run.fit(model) / "history.csv").is_file():
             write_csv(pd.read_csv(run.fit(model) / "history.csv"), target / "history" / f"{model}.csv")
@@ -207,7 +209,8 @@ def inputs(folder: Path) -> dict[str, Any]:
     dict
         ``images``, by split: ``sha256`` over every image's number, content, label and patient's number, and the
         ``images`` and ``patients`` of each class. ``models``, by backbone: the SHA-256 of the ``head`` and of the
-        ``scores`` as `keep` writes them. What the run has not made yet is left out.
+        ``scores`` as `keep` writes them, and the digest of the ``code`` that trained. What the run has not made yet is
+        left out.
     """
     asked = yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))["asked"]
     known: dict[str, Any] = {"images": {}, "models": {}}
@@ -225,7 +228,7 @@ def inputs(folder: Path) -> dict[str, Any]:
         fit = folder / "fits" / model / asked["recipe"]["name"] / f"seed-{asked['seed']}"
         digests = {}
         if (fit / "head.safetensors").is_file():
-            digests["head"] = sha256(fit / "head.safetensors")
+            digests |= {"head": sha256(fit / "head.safetensors"), "code": fits.told(fit).get("code", "not told")}
         if (fit / "scores.csv").is_file():
             text = opaque(manifest.read_scores(fit / "scores.csv")).to_csv(index=False, lineterminator="\n")
             digests["scores"] = hashlib.sha256(text.encode()).hexdigest()

@@ -10,6 +10,7 @@ import pandas as pd
 import yaml
 
 from deepcovid_lib import fits, manifest, records, runs, style
+from deepcovid_lib.files import sha256
 from deepcovid_lib.problems import Misuse, Problem
 
 NEEDED = {"models": list, "recipe": dict, "seed": int}
@@ -60,6 +61,7 @@ def read(argument: str) -> Side:
     told = _asked(folder / "run.yaml")
     if told.get("speed") == "replay":
         raise Misuse(f"'{argument}' replays recorded scores and has none of its own", remedy="compare the recorded run")
+    _refuse_other_films(folder, told["asked"])
     asked = {key: value for key, value in told["asked"].items() if key != "folders"}
     settings = {key: value for key, value in told["settings"].items() if str(key).split(".")[0] != "folders"}
     noted, kept = folder / "facts.json", folder / "inputs.json"
@@ -74,11 +76,23 @@ def read(argument: str) -> Side:
         if kept.is_file():
             scores[model] = manifest.read_scores(records.sealed(folder, f"scores/{model}.csv"))
         elif fit.is_file():
-            fits.check(fit.parent, folder / "manifest.csv")
+            fits.check(fit.parent, folder / "manifest.csv", asked)
             scores[model] = records.opaque(manifest.read_scores(fit))
     scores = {model: frame.sort_values("image_id", ignore_index=True) for model, frame in scores.items()}
     label = f"{folder.parent.name}/{folder.name}"
     return Side(label, folder, told["edition"], settings, asked, facts, inputs, scores)
+
+
+def _refuse_other_films(folder: Path, asked: dict[str, Any]) -> None:
+    """Refuse a manifest that was changed since its curation, or curated for an edition that asked otherwise."""
+    note, films = folder / "curated.json", folder / "manifest.csv"
+    if not (note.is_file() and films.is_file()):
+        return
+    known = _content(note)
+    differing = [key for key, value in known.get("asked", {}).items() if key in asked and asked[key] != value]
+    if differing or known.get("manifest.csv") != sha256(films):
+        fault = f"was curated for another {differing[0]}" if differing else "was changed since the curation"
+        raise Problem(fault, file=films, remedy="bring the run up to date: deepcovid reproduce")
 
 
 def nature(one: Side) -> list[str]:
@@ -121,11 +135,14 @@ def entered(side: Side) -> dict[tuple[str, str], str | None]:
             words = f"{counts['images']:,} of {counts['patients']:,} patients" if counts else None
             known["images", f"{name}, {look.label}"] = words
     for model in side.asked["models"]:
-        digest = side.inputs["models"].get(model, {}).get("head")
-        known["heads", f"head of {style.model(model).label}"] = digest
+        digests, name = side.inputs["models"].get(model, {}), style.model(model).label
+        known["heads", f"head of {name}"] = digests.get("head")
+        known["heads", f"code that trained {name}"] = digests.get("code")
     for what in ("python", "device", "commit"):
         told = {str(note[what]) for note in side.facts.values() if note.get(what)}
-        if told:
+        if what == "commit" and any(text.endswith("+") for text in told):
+            known["software", what] = None  # files were changed since, so the commit does not tell the code
+        elif told:
             known["software", {"python": "Python"}.get(what, what)] = ", ".join(sorted(told))
     versions: dict[str, set[str]] = {}
     for note in side.facts.values():

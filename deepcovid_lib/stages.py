@@ -56,7 +56,7 @@ def candidates(run: Run) -> list[Candidates]:
     edition = run.edition
     found = []
     for source in dict.fromkeys((edition.positives, edition.negatives)):
-        options = edition.options.get(source, {})
+        options = _options(run, source)
         reader = READERS.get(source)
         try:
             found.append(reader(run.source_folder(source), **options) if reader else _phantoms(run, options))
@@ -80,6 +80,7 @@ def curate(run: Run) -> None:
     )
     with replacing(run.manifest) as temporary:  # in place when the rest is there
         manifests.write(rows, temporary)
+        manifests.check(manifests.read(temporary), file="the manifest as curated")
         _note_curated(run, temporary)
 
 
@@ -175,6 +176,13 @@ def _curating(run: Run) -> dict[str, object]:
     return {"code": lineage.code(lineage.CURATING), "asked": asked, "tables": _label_tables(run)}
 
 
+def _options(run: Run, source: str) -> dict[str, object]:
+    """What the edition asks of a source; the names of files that are there as paths."""
+    asked = run.edition.options.get(source, {})
+    files = {name: run.root / value for name, value in asked.items() if isinstance(value, str)}
+    return asked | {name: path for name, path in files.items() if path.is_file()}
+
+
 def _label_tables(run: Run) -> dict[str, str]:
     """Digests of the tables in the folders of the run's sources, where the readers look for them."""
     found = {}
@@ -182,6 +190,8 @@ def _label_tables(run: Run) -> dict[str, str]:
         folder = run.source_folder(source)
         paths = (path for pattern in ("*.csv*", "*/*.csv*") for path in folder.glob(pattern))
         found |= {f"{source}/{path.relative_to(folder).as_posix()}": sha256(path) for path in sorted(paths)}
+        named = {name: path for name, path in _options(run, source).items() if isinstance(path, Path)}
+        found |= {f"{source}, {name}": sha256(path) for name, path in named.items()}
     marks = run.source_folder("marks")
     return found | ({"marks": sha256(marks)} if marks.is_file() else {})
 
@@ -253,7 +263,8 @@ def fit(run: Run, model: str) -> Path:
     with _alone(run, f"fit-{model}"):
         rows = manifest(run)
         if all((folder / name).is_file() for name in ("head.safetensors", "history.csv", "scores.csv")):
-            _refuse_other_inputs(run, model)
+            asked = run.edition.model_dump(mode="json")
+            fits.check(folder, run.manifest, asked, code=lineage.code(lineage.TRAINING))
             return folder
         from deepcovid_lib import features, finetune, heads, scaling
 
@@ -337,29 +348,8 @@ def _phantoms(run: Run, options: dict) -> Candidates:
 
 def _meant(run: Run, model: str) -> dict[str, object]:
     """What a head of this run must say of itself."""
-    return {
-        "backbone": model,
-        "weights": run.edition.weights,
-        "engine": run.edition.engine,
-        "seed": run.edition.seed,
-        "copies": run.edition.copies,
-        "preset": preset(run).key,
-        "recipe": run.edition.recipe.model_dump(mode="json"),
-        "manifest": sha256(run.manifest),
-        "code": lineage.code(lineage.TRAINING),
-    }
-
-
-def _refuse_other_inputs(run: Run, model: str) -> None:
-    """Raise if a fit is another model's or was asked for otherwise, or its files were changed since."""
-    folder = run.fit(model)
-    known, path = fits.told(folder), _relative(folder / "head.safetensors", run.root)
-    again = f"delete {_relative(folder, run.root)} to train again"
-    meant = _meant(run, model)
-    fits.check(folder, run.manifest)
-    differing = [f"{key} is {known.get(key)}, not {value}" for key, value in meant.items() if known.get(key) != value]
-    if differing:
-        raise Problem(f"is not this run's: {'; '.join(differing)}", file=path, remedy=again)
+    asked = fits.meant(run.edition.model_dump(mode="json"), model)
+    return asked | {"manifest": sha256(run.manifest), "code": lineage.code(lineage.TRAINING)}
 
 
 def _known(run: Run, model: str) -> None:

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import yaml
 from safetensors.numpy import save_file
 
 from deepcovid_lib import fits
@@ -15,6 +16,8 @@ def write_head(folder, manifest, **told):
         (folder / "history.csv").write_text("epoch,loss,accuracy\n")
     given = {kind: sha256(folder / f"{kind}.csv") for kind in fits.GIVEN}
     trained_on = sha256(manifest) if manifest.is_file() else ""
+    asked = yaml.safe_load((folder.parents[3] / "run.yaml").read_text(encoding="utf-8"))["asked"]
+    told = fits.meant(asked, folder.parents[1].name) | told
     save_file(
         {"weight": np.zeros(1)},
         folder / "head.safetensors",

@@ -1,7 +1,6 @@
 """The archive: complete, the same every time, without films, and checked file by file."""
 
 import json
-import os
 import subprocess
 import sys
 import zipfile
@@ -13,7 +12,7 @@ import pytest
 import yaml
 from fitted import write_head
 
-from deepcovid_lib import __version__, archive, artefacts, runner, runs
+from deepcovid_lib import __version__, archive, artefacts, runner, runs, site
 from deepcovid_lib.files import sha256
 from deepcovid_lib.problems import Misuse, Problem
 
@@ -39,7 +38,6 @@ def begun(tmp_path, monkeypatch, edition="tiny", audience="public"):
     put(
         run.folder,
         {
-            f"book-{audience}.txt": "_build/books/made-1\n",
             "facts.json": '{"book": {"seconds": 1}}',
             "manifest.csv": "image_id,path\nx,/secret/film.png\n",
             "rejected.csv": "path\n/secret/film.png\n",
@@ -76,7 +74,7 @@ def begun(tmp_path, monkeypatch, edition="tiny", audience="public"):
     executed.parent.mkdir()
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"papermill": {"parameters": asked}}), executed)
     runner.seal(executed, {}, {})
-    (run.folder / f"book-{audience}.txt").touch()
+    (run.folder / f"book-{audience}.txt").write_text(f"_build/books/made-1 {site.written(run)}\n")
     return run
 
 
@@ -249,10 +247,10 @@ def test_the_wheel_holds_the_library_editions_and_recorded_runs_and_nothing_else
     assert not [name for name in names if name.endswith(films)]
 
 
-def test_numbers_newer_than_the_book_or_changed_scores_stop_the_archive(run, tmp_path):
-    later = (run.folder / "book-public.txt").stat().st_mtime + 5
-    os.utime(run.folder / "values" / "scores.json", (later, later))
-    with pytest.raises(Problem, match="values/scores.json: is newer than the public book"):
+def test_a_book_of_other_prose_or_changed_scores_stop_the_archive(run, tmp_path):
+    (run.root / "book").mkdir()
+    (run.root / "book" / "limits.md").write_text("Added after the book was built.\n")
+    with pytest.raises(Problem, match="was built from other notebooks, prose or code than are here"):
         archive.book(run, tmp_path)
     scores = run.fit("resnet18") / "scores.csv"
     scores.write_text(scores.read_text().replace("0.25", "0.75"))

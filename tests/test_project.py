@@ -21,8 +21,8 @@ ORDER = """
     counterparts verdicts pairs calibration precision figures diagrams runs owners records sides comparison markup
     comparison_page stages pools repeats thresholds findings claims films people thumbnails rungs ladders floors
     controls frozen saliency attributions variations training sweeps speeds artefacts predict doctor provenance
-    address cards tripod citations papermap imprints explorer licences coverage mutants faults runner archive replays
-    pages staging site pipeline cli
+    address cards tripod citations papermap imprints explorer licences coverage mutants faults runner replays
+    pages staging site archive pipeline cli
 """.split()
 
 

@@ -42,16 +42,18 @@ def test_the_first_layout_is_read(tmp_path):
     assert funnel["rows"].tolist() == [7]
     seen = by_name(rows)[["label", "finding", "split"]].agg(",".join, axis="columns").to_dict()
     assert seen == {
-        "released:nejmoa2001191_f5-PA": "covid,COVID-19,train",
-        "released:patient00003-study1-view1_frontal": "non_covid,,train",
-        "released:Pleural_Other-patient00004-study1-view1_frontal": "non_covid,Pleural Other,train",
-        "released:lancet-case2a": "covid,COVID-19,test",
-        "released:patient00051-study1-view1_frontal": "non_covid,No Finding,test",
-        "released:Atelectasis-patient35833-study1-view1_frontal": "non_covid,Atelectasis,test",
-        "released:patient01190-study2-view1_frontal": "non_covid,other_diseases,test",
+        "released-covid:nejmoa2001191_f5-PA": "covid,COVID-19,train",
+        "released-non:patient00003-study1-view1_frontal": "non_covid,,train",
+        "released-non:Pleural_Other-patient00004-study1-view1_frontal": "non_covid,Pleural Other,train",
+        "released-covid:lancet-case2a": "covid,COVID-19,test",
+        "released-non:patient00051-study1-view1_frontal": "non_covid,No Finding,test",
+        "released-non:Atelectasis-patient35833-study1-view1_frontal": "non_covid,Atelectasis,test",
+        "released-non:patient01190-study2-view1_frontal": "non_covid,other_diseases,test",
     }
-    assert by_name(rows).loc["released:patient00003-study1-view1_frontal", "patient_id"] == "released:patient00003"
-    assert by_name(rows).loc["released:lancet-case2a", "patient_id"] == "released:lancet-case2a"
+    assert (
+        by_name(rows).loc["released-non:patient00003-study1-view1_frontal", "patient_id"] == "released-non:patient00003"
+    )
+    assert by_name(rows).loc["released-covid:lancet-case2a", "patient_id"] == "released-covid:lancet-case2a"
 
 
 @pytest.mark.parametrize("root", ["data", "data_upload_v3", "."])
@@ -71,8 +73,8 @@ def test_an_image_that_lies_twice_keeps_two_names(tmp_path):
     again = "test/non/Edema/patient00007-study1-view1_frontal.jpg"
     rows, _ = released.candidates(archive(tmp_path, (*V3, again)))
     assert rows["image_id"].is_unique
-    assert (rows["patient_id"] == "released:patient00007").sum() == 2
-    assert f"released:{again}" in set(rows["image_id"])
+    assert (rows["patient_id"] == "released-non:patient00007").sum() == 2
+    assert f"released-non:{again}" in set(rows["image_id"])
 
 
 def test_upstreams_table_tells_patient_and_view_by_file_name(tmp_path):
@@ -82,16 +84,23 @@ def test_upstreams_table_tells_patient_and_view_by_file_name(tmp_path):
     )
     rows, _ = released.candidates(archive(tmp_path / "data", V1), metadata=table)
     known = by_name(rows)
-    assert known.loc["released:nejmoa2001191_f5-PA", ["patient_id", "view"]].tolist() == ["released:13", "PA"]
-    assert known.loc["released:lancet-case2a", ["patient_id", "view"]].tolist() == ["released:6", "AP"]
-    assert known.loc["released:patient00003-study1-view1_frontal", "patient_id"] == "released:patient00003"
+    assert known.loc["released-covid:nejmoa2001191_f5-PA", ["patient_id", "view"]].tolist() == [
+        "released-covid:13",
+        "PA",
+    ]
+    assert known.loc["released-covid:lancet-case2a", ["patient_id", "view"]].tolist() == ["released-covid:6", "AP"]
+    assert known.loc["released-non:patient00003-study1-view1_frontal", "patient_id"] == "released-non:patient00003"
 
 
 def test_an_image_without_a_row_stays_a_patient_of_its_own(tmp_path):
     table = tmp_path / "metadata.csv"
     table.write_text("patientid,view,filename\n1,PA,a.png\n,PA,b.png\n")
     rows, funnel = released.candidates(archive(tmp_path / "data", (*V3, "test/covid/c.png")), metadata=table)
-    assert rows[rows["label"] == "covid"]["patient_id"].tolist() == ["released:1", "released:b", "released:c"]
+    assert rows[rows["label"] == "covid"]["patient_id"].tolist() == [
+        "released-covid:1",
+        "released-covid:b",
+        "released-covid:c",
+    ]
     assert funnel["patients"].tolist() == [5]
 
 

@@ -60,13 +60,15 @@ def patients_apart(evidence: Evidence) -> Finding:
     Examples
     --------
     >>> import pandas as pd
-    >>> films = pd.DataFrame({"patient_id": ["a", "a"], "split": ["train", "test"]})
+    >>> films = pd.DataFrame({"image_id": ["a1", "a2"], "patient_id": ["a", "a"], "split": ["train", "test"]})
     >>> patients_apart(Evidence({}, None, {}, films, {}))[:2]
     (False, 1)
     """
     if evidence.manifest is None:
         return Finding(None, reason="recorded scores hold the test patients alone")
-    shared = len(leakage.overlap(evidence.manifest))
+    shared, untold = len(leakage.overlap(evidence.manifest)), leakage.untold(evidence.manifest)
+    if untold and not shared:
+        return Finding(None, reason=f"the patients of {untold:,} films are not told, so each counts as its own")
     return Finding(shared == 0, shared)
 
 

@@ -16,6 +16,7 @@ SOURCE = "released"
 SUFFIXES = (".png", ".jpg", ".jpeg")
 SIDES = ("train", "test")
 LABELS = {"covid": "covid", "non": "non_covid"}
+COLLECTIONS = {label: f"{SOURCE}-{folder}" for folder, label in LABELS.items()}
 _CHEXPERT_NAME = re.compile(r"(?:(?P<finding>.+?)-)?(?P<patient>patient\d+)-study\d+-", re.IGNORECASE)
 _SPELLING = {finding.replace(" ", "").casefold(): finding for finding in FINDINGS}
 
@@ -39,7 +40,8 @@ def candidates(folder: str | Path, *, metadata: str | Path | None = None) -> Can
     Returns
     -------
     Candidates
-        All images with their label, and with ``split`` as the folders have it.
+        All images with their label, and with ``split`` as the folders have it. Their ``source`` is ``released-covid``
+        or ``released-non``, since the archive holds two collections.
 
     Raises
     ------
@@ -60,20 +62,20 @@ def candidates(folder: str | Path, *, metadata: str | Path | None = None) -> Can
     ...     (folder / name).parent.mkdir(parents=True)
     ...     _ = (folder / name).write_bytes(b"")
     >>> candidates(folder).rows[["patient_id", "finding", "split"]].values.tolist()[2:]
-    [['released:b', 'COVID-19', 'test'], ['released:patient00009', 'No Finding', 'test']]
+    [['released-covid:b', 'COVID-19', 'test'], ['released-non:patient00009', 'No Finding', 'test']]
     """
     root = _root(Path(folder))
     names = [name for side in SIDES for label in LABELS for name in _images(root, f"{side}/{label}")]
     rows = pd.DataFrame([_described(name) for name in names])
-    rows["image_id"] = image_ids(SOURCE, names)
+    rows["source"] = rows["label"].map(COLLECTIONS)
+    rows["name"] = [name.removeprefix(f"{SOURCE}:") for name in image_ids(SOURCE, names)]
+    rows["image_id"] = rows["source"] + ":" + rows["name"]
     rows["path"] = [str(root / name) for name in names]
-    rows["source"] = SOURCE
     rule = "images under train/ and test/"
     if metadata is not None:
         _join(rows, Path(metadata))
         rule += ", patients by file name where metadata has them"
-    alone = rows["image_id"].str.removeprefix(f"{SOURCE}:")
-    rows["patient_id"] = f"{SOURCE}:" + rows["patient"].mask(rows["patient"] == "", alone)
+    rows["patient_id"] = rows["source"] + ":" + rows["patient"].mask(rows["patient"] == "", rows["name"])
     return Candidates(rows[[*COLUMNS, "split"]], make_funnel(SOURCE, [(rule, rows["patient_id"])]))
 
 
