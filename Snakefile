@@ -84,7 +84,7 @@ rule book:
         SCORES,
         sorted(str(path) for path in Path("tests").rglob("*.py")),
         sorted(str(path) for path in Path("deepcovid_lib").rglob("*.*") if path.is_file() and path.suffix != ".pyc"),
-        sorted(str(path) for path in Path("recorded").glob("*.*")),
+        sorted(str(path) for path in Path("recorded").rglob("*.*")),
     output:
         f"{OUT}/book-{BUILT}.txt",
     params:
@@ -109,7 +109,7 @@ rule curate:
 
 rule dataset:
     input:
-        notebook("dataset"), f"{OUT}/manifest.csv", f"{OUT}/funnel.csv",
+        notebook("dataset"), f"{OUT}/manifest.csv", f"{OUT}/curated.json", f"{OUT}/funnel.csv",
     output:
         tables("tab-dataset", "tab-funnel"), figures("fig-marked-areas", "fig-samples"), executed("dataset"), values("dataset"),
     params:
@@ -283,7 +283,7 @@ rule claims:
 
 rule shortcuts:
     input:
-        notebook("shortcuts"), SCORES, f"{OUT}/manifest.csv", expand(f"{OUT}/features/{{model}}.csv", model=MODELS),
+        notebook("shortcuts"), SCORES, f"{OUT}/manifest.csv", f"{OUT}/curated.json", expand(f"{OUT}/features/{{model}}.csv", model=MODELS),
         sorted(str(path) for place in Path("recorded").glob("*/tables") for path in (*place.glob("*.csv"), place.parent / "digests.json")),
     output:
         tables("tab-ladder", "tab-above-thumbnail", "tab-same-source", "tab-recorded-ladder", "tab-recorded-same-source"),
@@ -321,7 +321,7 @@ rule saliency:
 
 rule uncertainty:
     input:
-        notebook("uncertainty"), f"{OUT}/manifest.csv", expand(f"{OUT}/features/{{model}}.csv", model=MODELS), SCORES,
+        notebook("uncertainty"), "recorded/phantom/facts.json", f"{OUT}/manifest.csv", expand(f"{OUT}/features/{{model}}.csv", model=MODELS), SCORES,
     output:
         tables("tab-repeats", "tab-promises"), figures("fig-repeats", "fig-promises", "fig-halves"), executed("uncertainty"), values("uncertainty"),
     params:
@@ -358,7 +358,7 @@ rule recipes:
 
 rule model_card:
     input:
-        notebook("model-card"), f"{OUT}/manifest.csv", SCORES,
+        notebook("model-card"), f"{OUT}/manifest.csv", f"{OUT}/curated.json", SCORES,
     output:
         tables("tab-card", "tab-card-performance", "tab-card-people", "tab-card-groups"), figures("fig-card-groups"),
         executed("model-card"), values("model-card"),

@@ -36,7 +36,8 @@ def auc_interval(
         1 for COVID-19, 0 otherwise; the scores. A tie between the classes counts one half.
     method : {"delong", "bootstrap"}
         ``delong``: normal, cut at 0 and 1; NaN bounds, with a warning, where the variance is 0 (perfect separation)
-        or a class has one image. ``bootstrap``: percentiles; no width under perfect separation.
+        or a class has one image. ``bootstrap``: percentiles; NaN bounds, with a warning, where all replicates are
+        equal, as under perfect separation, or a class has one group.
     confidence : float in (0, 1)
     groups : array-like of shape (n,), optional
         Patients, for the bootstrap: they are drawn with all their images of a class, within each class.
@@ -77,6 +78,9 @@ def auc_interval(
         margin = quantile * math.sqrt(variance)
         return AucInterval(auc, max(0.0, auc - margin), min(1.0, auc + margin))
     resampled = _bootstrap_aucs(positive, score, groups, replicates, np.random.default_rng(seed))
+    names = np.arange(len(score)) if groups is None else np.asarray(groups)
+    if min(len(np.unique(names[own])) for own in (positive, ~positive)) < 2 or (resampled == auc).all():
+        return AucInterval(auc, undefined("a bootstrap interval of one patient or of equal replicates"), math.nan)
     low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
     return AucInterval(auc, float(low), float(high))
 

@@ -252,8 +252,6 @@ def _area(scores: pd.DataFrame, replicates: int) -> dict[str, float]:
             groups=scores["patient_id"],
             replicates=replicates,
         )
-    if low == high:
-        low, high = math.nan, math.nan
     return {"auc": area, "auc_low": low, "auc_high": high}
 
 

@@ -28,6 +28,7 @@ SPLITS = 10
 TRAINING = 0.45
 FEWEST = 4
 REPLICATES = 1000
+APART = "the classes lie wholly apart, so resampling gives no interval"
 ABOVE, CHANCE, UNDECIDED = "above chance", "not told from chance", "cannot be decided"
 EMPTY = dict.fromkeys(("auc", "low", "high", "specificity", "auc_mean", "auc_lowest", "auc_highest"), math.nan)
 
@@ -175,7 +176,7 @@ def told(table: pd.DataFrame, rung: str) -> str:
     return (
         f"not decided: {row['note']}"
         if pd.isna(row["auc"])
-        else "{} ({} to {})".format(*(style.decimal(row[name], 2) for name in ("auc", "low", "high")))
+        else f"{style.decimal(row['auc'], 2)} ({style.between(row['low'], row['high'], 2)})"
     )
 
 
@@ -245,15 +246,23 @@ def _own_split(rung: Rung, y_true: np.ndarray, patients: np.ndarray, train: np.n
 
 
 def judged(y_true: np.ndarray, scores: np.ndarray, patients: np.ndarray, seed: int) -> dict:
-    """Return ``auc, low, high, specificity, verdict, note`` of scores, as `ladder` defines them."""
+    """Return ``auc, low, high, specificity, verdict, note`` of scores, as `ladder` defines them.
+
+    A class with test films of fewer than 4 patients decides nothing. Classes that lie wholly apart are above chance: by
+    chance alone, four patients and four others would lie so in 1 of 70 cases.
+    """
+    for name, own in (("COVID-19", y_true), ("other", ~y_true)):
+        count = len(np.unique(np.asarray(patients)[own]))
+        if count < FEWEST:
+            return {"verdict": UNDECIDED, "note": f"{name} test films of {count} patients, fewer than {FEWEST}"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         area = metrics.auc_interval(
             y_true, scores, method="bootstrap", groups=patients, replicates=REPLICATES, seed=seed
         )
         reached = metrics.operating_points(y_true, scores, sensitivities=[TARGET])["specificity"].iloc[0]
-    verdict = UNDECIDED if math.isnan(area.low) else ABOVE if area.low > 0.5 else CHANCE
-    note = "the test films are of one class" if verdict == UNDECIDED else ""
+    apart = area.auc == 1.0
+    verdict, note = ABOVE if apart or area.low > 0.5 else CHANCE, APART if apart else ""
     return {**area._asdict(), "specificity": reached, "verdict": verdict, "note": note}
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from deepcovid_lib import stages
+from deepcovid_lib.problems import Problem
 from deepcovid_lib.runs import Run
 from deepcovid_lib.sources import chexpert, cohen, nih, phantom, read_columns
 
@@ -65,6 +66,11 @@ def told(films: pd.DataFrame) -> pd.DataFrame:
         of `BANDS`) and ``view`` as the source spells it. What is not told, or told twice under one name, is
         ``not told``.
 
+    Raises
+    ------
+    Problem
+        If a source's table is gone, since the curation read it.
+
     Examples
     --------
     >>> import tempfile
@@ -88,8 +94,15 @@ def _of_source(films: pd.DataFrame, table: _Table | None) -> pd.DataFrame:
     """A source's films with the texts of sex and age, empty where there is no table or no one row for a film."""
     paths = {path.parent: path for path in map(Path, films["path"])}
     place = next((found for path in paths.values() if table and (found := _above(path, table.names))), None)
-    if place is None:
+    if table is None:
         return films.assign(sex="", age="")
+    if place is None:
+        names = " or ".join(table.names)
+        raise Problem(
+            f"no {names} in any folder above, so who is on the film is no longer told",
+            file=films["path"].iloc[0],
+            remedy="put the table back",
+        )
     rows = read_columns(phantom.drawn(place), [table.film, table.sex, table.age])
     rows.index = [_name(name.rpartition(":")[2], table.parts) for name in rows[table.film]]
     rows = rows[~rows.index.duplicated(keep=False)]

@@ -55,8 +55,8 @@ def summary(
     -------
     DataFrame
         ``model, average_precision``, the precision averaged over the steps of the recall; ``low, high``, percentiles
-        of the bootstrap at 95%; ``floor``, the share of COVID-19 images, which scores that tell nothing reach. NaN
-        where a class has no image.
+        of the bootstrap at 95%, NaN where all replicates are equal or a class has one patient; ``floor``, the share of
+        COVID-19 images, which scores that tell nothing reach. NaN where a class has no image.
 
     References
     ----------
@@ -67,7 +67,7 @@ def summary(
     >>> frame = pd.DataFrame({"patient_id": list("abc"), "label": ["covid", "non_covid", "non_covid"],
     ...                       "score": [0.9, 0.2, 0.1]})
     >>> summary({"resnet18": frame}).loc[0, ["average_precision", "low", "high"]].tolist()
-    [1.0, 1.0, 1.0]
+    [1.0, nan, nan]
     """
     rows = []
     for model, frame in scores_by_model.items():
@@ -79,7 +79,8 @@ def summary(
                 average_precision_score(covid, score, sample_weight=weights)
                 for weights in _drawn(frame["patient_id"].to_numpy(), covid, replicates, np.random.default_rng(seed))
             ]
-            low, high = np.quantile(drawn, [0.025, 0.975])
+            few = min(frame.loc[own, "patient_id"].nunique() for own in (covid, ~covid)) < 2
+            low, high = (math.nan,) * 2 if few or min(drawn) == max(drawn) else np.quantile(drawn, [0.025, 0.975])
             row = {"average_precision": float(average_precision_score(covid, score)), "low": low, "high": high}
         rows.append({"model": model, **row, "floor": covid.mean() if len(covid) else math.nan})
     return pd.DataFrame(rows)

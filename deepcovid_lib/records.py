@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,8 @@ def add_facts(name: str, noted: dict[str, Any]) -> None:
 def keep(run: Run) -> Path:
     """Record a run: what was asked, its facts, tables and scores, without paths, file names or images.
 
-    Images and patients are numbered in an order that tells nothing; images of one patient keep one number.
+    Images and patients are numbered in an order that tells nothing; images of one patient keep one number. Where
+    images or scores differ from those recorded before, all that was measured from these goes.
 
     Raises
     ------
@@ -153,16 +155,19 @@ def keep(run: Run) -> Path:
     with replacing(target / "run.yaml") as temporary:
         content = {"edition": run.edition_name, "settings": settings, "asked": asked}
         temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    before = facts(run.name) if (target / "facts.json").is_file() else {}
-    replays = {stage: fact for stage, fact in before.items() if stage.startswith("replay-")}
-    write_json({**replays, **runs.facts_of(run)}, target / "facts.json")
-    write_json(inputs(run.folder), target / "inputs.json")
+    before, entered = facts(run.name) if (target / "facts.json").is_file() else {}, inputs(run.folder)
+    if (target / "inputs.json").is_file() and _results(read_json(target / "inputs.json")) == _results(entered):
+        stays = {stage: fact for stage, fact in before.items() if stage.startswith(("replay-", "ladder"))}
+    else:
+        stays = {}
+        for kind in ("scores", "history", "tables"):
+            shutil.rmtree(target / kind, ignore_errors=True)
+    write_json({**stays, **runs.facts_of(run)}, target / "facts.json")
+    write_json(entered, target / "inputs.json")
     if (run.folder / "funnel.csv").is_file():
         write_csv(pd.read_csv(run.folder / "funnel.csv"), target / "funnel.csv")
     if run.manifest.is_file():
-        films = manifest.read(run.manifest)
-        counts = tables.dataset(films, copies=run.edition.copies, comparable=run.tests("counts"))
-        write_csv(counts, target / "tab-dataset.csv")
+        write_csv(counts(run, manifest.read(run.manifest)), target / "tab-dataset.csv")
     for model in run.edition.models:
         path = run.fit(model) / "scores.csv"
         if path.is_file():
@@ -172,6 +177,42 @@ def keep(run: Run) -> Path:
             write_csv(pd.read_csv(run.fit(model) / "history.csv"), target / "history" / f"{model}.csv")
     seal(target)
     return target
+
+
+def _results(entered: dict[str, Any]) -> tuple[Any, Any]:
+    """The images and scores among the inputs of a record."""
+    return entered["images"], {model: known.get("scores") for model, known in entered["models"].items()}
+
+
+def counts(run: Run, films: pd.DataFrame) -> pd.DataFrame:
+    """Count a run's images as `tables.dataset` does, with verdicts where the counts test the paper's Table I.
+
+    Parameters
+    ----------
+    run : Run
+    films : DataFrame
+        The rows of its manifest.
+    """
+    counted = tables.dataset(films, copies=run.edition.copies, comparable=True)
+    if tests_counts(run, counted):
+        return counted
+    return tables.dataset(films, copies=run.edition.copies, comparable=False)
+
+
+def tests_counts(run: Run, counted: pd.DataFrame) -> bool:
+    """Say whether a run's counts test the paper's.
+
+    Its edition may, and where the images are an archive of the authors, they are as many as Table I's: they published
+    several archives, and the others say nothing about the paper.
+
+    Parameters
+    ----------
+    run : Run
+    counted : DataFrame
+        Of `tables.dataset`.
+    """
+    of_the_paper = run.edition.split != "released" or bool((counted["run"] == counted["paper"]).all())
+    return run.tests("counts") and of_the_paper
 
 
 def seal(place: Path) -> None:

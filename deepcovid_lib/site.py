@@ -63,7 +63,15 @@ def build(run: Run, *, audience: Audience = "local") -> Path:
 
 def written(run: Run) -> str:
     """Return a fingerprint of what a book is made from: its notebooks, prose, code, tests, records, edition."""
-    patterns = ("*.md", "_*.yml", "CITATION.cff", "book/**/*", "tests/**/*.py", "deepcovid_lib/**/*.*", "recorded/*.*")
+    patterns = (
+        "*.md",
+        "_*.yml",
+        "CITATION.cff",
+        "book/**/*",
+        "tests/**/*.py",
+        "deepcovid_lib/**/*.*",
+        "recorded/**/*.*",
+    )
     found = (path for pattern in patterns for path in sorted(run.root.glob(pattern)) if path.is_file())
     written = [path for path in found if path.suffix != ".pyc"]
     executed = [path for path in sorted(run.folder.glob("notebooks/*.ipynb")) if not path.stem.endswith(".failed")]

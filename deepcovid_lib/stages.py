@@ -150,7 +150,7 @@ def counts(run: Run) -> pd.DataFrame:
     """Return the images of each split and class, as `tables.dataset` counts them: the run's, or the recorded ones."""
     if run.speed == "replay":
         return records.table(records.of(run), "tab-dataset")
-    return tables.dataset(manifest(run), copies=run.edition.copies, comparable=run.tests("counts"))
+    return records.counts(run, manifest(run))
 
 
 def rejected(run: Run) -> pd.DataFrame:
@@ -204,6 +204,11 @@ def _refuse_changed(run: Run, name: str) -> None:
             file=_relative(path, run.root),
             remedy=f"restore it, or delete {_relative(run.manifest, run.root)} to curate again",
         )
+
+
+def tests_counts(run: Run) -> bool:
+    """Say whether this run's counts of images test the paper's, see `records.tests_counts`."""
+    return records.tests_counts(run, counts(run))
 
 
 def tests_performance(run: Run) -> bool:

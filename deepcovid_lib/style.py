@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -255,6 +256,17 @@ def decimal(value: float, digits: int = 3) -> str:
     ('0.813', '1.000', '0.99996')
     """
     return _rounded(value, digits, whole=1)
+
+
+def between(low: float, high: float, digits: int = 3) -> str:
+    """Return the bounds of an interval as a sentence quotes them.
+
+    Examples
+    --------
+    >>> between(0.6, 0.9), between(float("nan"), float("nan"))
+    ('0.600 to 0.900', 'no interval')
+    """
+    return "no interval" if math.isnan(low) else f"{decimal(low, digits)} to {decimal(high, digits)}"
 
 
 def _rounded(value: float, digits: int, *, whole: int) -> str:

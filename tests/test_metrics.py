@@ -285,13 +285,22 @@ def test_swapping_the_models_changes_the_sign_only():
 
 
 @pytest.mark.parametrize(("scores", "auc"), [([3, 4, 1, 2], 1.0), ([1, 2, 3, 4], 0.0), ([1, 1, 1, 1], 0.5)])
-def test_perfect_separation_and_all_ties_leave_delong_undefined(scores, auc):
+def test_perfect_separation_and_all_ties_leave_the_bounds_undefined(scores, auc):
+    for method in ("delong", "bootstrap"):
+        with undefined:
+            interval = metrics.auc_interval([1, 1, 0, 0], scores, method=method)
+        assert interval.auc == auc
+        assert math.isnan(interval.low)
+        assert math.isnan(interval.high)
+
+
+def test_one_patient_of_a_class_bounds_no_area():
     with undefined:
-        interval = metrics.auc_interval([1, 1, 0, 0], scores, method="delong")
-    assert interval.auc == auc
+        interval = metrics.auc_interval(
+            [1, 1, 0, 0, 0], [0.9, 0.1, 0.5, 0.2, 0.05], method="bootstrap", groups=list("aabcd")
+        )
+    assert interval.auc == pytest.approx(4 / 6)
     assert math.isnan(interval.low)
-    assert math.isnan(interval.high)
-    assert metrics.auc_interval([1, 1, 0, 0], scores, method="bootstrap") == (auc, auc, auc)
 
 
 @pytest.mark.parametrize("size", [7, 49, 1001])
@@ -404,7 +413,8 @@ def test_the_bootstrap_has_2000_replicates_unless_told_and_one_suffices():
 
 
 def test_a_tie_counts_one_half_in_a_replicate():
-    assert metrics.auc_interval([1, 0], [0.5, 0.5], method="bootstrap") == (0.5, 0.5, 0.5)
+    positive, score = np.array([True, True, False]), np.array([0.5, 0.5, 0.5])
+    assert (areas._bootstrap_aucs(positive, score, None, 5, np.random.default_rng(0)) == 0.5).all()
 
 
 @pytest.mark.parametrize(("bound", "rows"), [(100, [3, 3, 1]), (30, [1] * 7), (1, [1] * 7)])

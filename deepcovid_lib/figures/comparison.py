@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import roc_curve
 from statsmodels.stats.proportion import proportion_confint
 
@@ -53,9 +55,9 @@ def roc(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
 
     Examples
     --------
-    >>> frame = pd.DataFrame({"label": ["covid", "covid", "non_covid"], "score": [0.9, 0.2, 0.3]})
-    >>> roc({"resnet18": frame.assign(patient_id=["a", "b", "c"])}).alt
-    'ROC curves. Area under the curve with 95% interval: ResNet18 0.500 (0.000 to 1.000).'
+    >>> frame = pd.DataFrame({"label": ["covid", "covid", "non_covid", "non_covid"], "score": [0.9, 0.2, 0.3, 0.1]})
+    >>> roc({"resnet18": frame.assign(patient_id=["a", "b", "c", "d"])}).alt
+    'ROC curves. Area under the curve with 95% interval: ResNet18 0.750 (0.000 to 1.000).'
     """
     curves = {name: _curve(frame) for name, frame in scores_by_model.items() if frame["label"].nunique() == 2}
     side = _corner(curves)
@@ -260,9 +262,10 @@ def _corner(curves: Mapping[str, pd.DataFrame]) -> float:
 def _area(frame: pd.DataFrame) -> str:
     """Return the area under the curve and its interval in words."""
     options = {"method": "bootstrap", "groups": frame["patient_id"], "replicates": REPLICATES, "seed": 0}
-    area = metrics.auc_interval(frame["label"] == "covid", frame["score"], **options)
-    told, low, high = (style.decimal(value) for value in (area.auc, area.low, area.high))
-    return f"{told} ({low} to {high})" if area.high > area.low else f"{told} (–)"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)  # the dash shows it
+        area = metrics.auc_interval(frame["label"] == "covid", frame["score"], **options)
+    return f"{style.decimal(area.auc)} ({'–' if np.isnan(area.low) else style.between(area.low, area.high)})"
 
 
 def _blend(ground: str, colour: str, share: float) -> str:

@@ -65,7 +65,10 @@ def ladder(table: pd.DataFrame) -> Drawing:
         Line2D([], [], color=style.rule(), **BAND, label="range over ten splits"),
     ]
     figure.legend(handles=marks, loc="outside lower center", ncols=2, handlelength=1.8, columnspacing=1.4)
-    told = "; ".join(f"{_label(row.rung)} {row.auc:.2f} ({row.low:.2f} to {row.high:.2f})" for row in data.itertuples())
+    told = "; ".join(
+        f"{_label(row.rung)} {style.decimal(row.auc, 2)} ({style.between(row.low, row.high, 2)})"
+        for row in data.itertuples()
+    )
     alt = f"Areas under the curve by what is seen. {told}. Chance is 0.5." if told else "No rung could be measured."
     return Drawing(figure, data, alt)
 
