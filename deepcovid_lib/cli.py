@@ -212,6 +212,8 @@ def _predict(asked: argparse.Namespace) -> int:
     from deepcovid_lib import predict
 
     print(NO_DEVICE, file=sys.stderr)
+    if not predict.of_this_code(asked.head):
+        print("note: this head was trained by other code than is installed, so its scores may differ", file=sys.stderr)
     scored, refused = predict.score_files(asked.images, asked.head)
     if asked.format == "csv":
         print(scored.to_csv(index=False, lineterminator="\n"), end="")

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from deepcovid_lib import editions, runs
+from deepcovid_lib import editions, lineage, runs
 from deepcovid_lib.files import read_json, write_json
 from deepcovid_lib.runs import Run
 
@@ -28,7 +28,7 @@ def report() -> list[str]:
     """
     root = runs.root()
     book = root / "_build" / "html" / "index.html"
-    versions = ", ".join(f"{package} {version}" for package, version in runs.versions().items())
+    versions = ", ".join(f"{package} {version}" for package, version in lineage.versions(lineage.PACKAGES).items())
     lines = [
         f"project: {root}",
         f"python: {platform.python_version()}; {versions}",
@@ -131,7 +131,7 @@ def _met() -> dict[str, Any]:
     note = runs.root() / "cache" / "machine.json"
     surroundings = {name: os.environ.get(name, "") for name in ("CUDA_VISIBLE_DEVICES", "TORCH_HOME", "XDG_CACHE_HOME")}
     place = {"machine": platform.node(), "environment": sys.prefix, "home": str(Path.home()), **surroundings}
-    known = {"place": place, "driver": Path("/dev/nvidiactl").exists(), "versions": runs.versions()}
+    known = {"place": place, "driver": Path("/dev/nvidiactl").exists(), "versions": lineage.versions(lineage.PACKAGES)}
     with suppress(OSError, ValueError, AttributeError):
         before = read_json(note)
         if {key: before.get(key) for key in known} == known and set(TOLD) <= before.keys():

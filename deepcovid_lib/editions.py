@@ -9,7 +9,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from deepcovid_lib import style
+from deepcovid_lib import paper, style
 from deepcovid_lib.problems import Misuse, Problem
 
 
@@ -213,6 +213,30 @@ def parse_settings(assignments: list[str]) -> dict[str, Any]:
         except yaml.YAMLError:
             raise Problem(f"the value of '{key}' cannot be read", remedy="quote it as YAML would") from None
     return settings
+
+
+def follows_paper(edition: Edition) -> bool:
+    """Say whether an edition's weights, images' size, copies and recipe are those that the paper prints.
+
+    References
+    ----------
+    Paper, Sections II and IV.A, Table I.
+
+    Examples
+    --------
+    >>> follows_paper(resolve("covid-xray-5k")), follows_paper(resolve("covid-xray-5k", {"recipe.epochs": 50}))
+    (True, False)
+    """
+    told, recipe = paper.values().set_index("id")["value"], edition.recipe
+    printed = {
+        "section-4a/epochs": recipe.epochs,
+        "section-4a/batch-size": recipe.batch_size,
+        "section-4a/learning-rate": recipe.learning_rate,
+        "section-4a/image-side": edition.preset.size,
+        "table-1/training/covid-augmented": edition.copies * told["table-1/training/covid"],
+    }
+    other = (edition.weights, recipe.optimizer, recipe.features, recipe.weight_decay)
+    return all(told[name] == value for name, value in printed.items()) and other == ("imagenet", "adam", "raw", 0.0)
 
 
 def _keys() -> list[str]:

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from deepcovid_lib import backbones, engines, images
+from deepcovid_lib import backbones, engines, images, lineage
 from deepcovid_lib.backbones import Loaded
 from deepcovid_lib.files import fingerprint, replacing, unchanged
 from deepcovid_lib.images import Preset
@@ -171,14 +171,17 @@ def extract(
 
 @cache
 def version() -> str:
-    """Return a fingerprint of the code that reads, augments and passes images, so that no two versions share an entry.
+    """Return a fingerprint of what reads, augments and passes images, so that no two versions share an entry.
+
+    It covers the code here and the versions of the packages that do the work.
 
     Examples
     --------
     >>> len(version())
     12
     """
-    return fingerprint(images.__file__, backbones.__file__, engines.__file__, __file__)
+    code = fingerprint(images.__file__, backbones.__file__, engines.__file__, __file__)
+    return hashlib.sha256(f"{code} {lineage.versions(lineage.PASSING)}".encode()).hexdigest()[:12]
 
 
 def gather(requests: pd.DataFrame, loaded: Loaded, *, preset: Preset, cache: str | Path) -> torch.Tensor:

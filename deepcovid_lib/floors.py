@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from deepcovid_lib import curation, editions, ladders, metrics, people, records, rungs, runs, stages, style, thumbnails
-from deepcovid_lib.files import sha256, write_csv
+from deepcovid_lib.files import read_json, sha256, write_csv
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.rungs import Rung
 from deepcovid_lib.runs import Run
@@ -193,13 +193,11 @@ def _others(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:
     return found.assign(sha256=[sha256(path) for path in found["path"]])
 
 
-def _tested(chosen: pd.DataFrame, scores: pd.DataFrame) -> bool:
-    """Whether the test films are, by number, label and patient, those of recorded scores."""
-    films = chosen[chosen["split"] == "test"]
-    numbers = {column: records.numbered(films[column], column[0]) for column in ("image_id", "patient_id")}
-    columns = ["image_id", "patient_id", "label"]
-    own, other = (frame[columns].sort_values("image_id").to_numpy() for frame in (films.assign(**numbers), scores))
-    return np.array_equal(own, other)
+def _tested(run: Run) -> bool:
+    """Whether the run's test films are, by content, label and patient, those of its recorded scores."""
+    kept = read_json(records.sealed(records.folder() / run.name, "inputs.json"))
+    known, own = (told["images"].get("test", {}).get("sha256") for told in (kept, records.inputs(run.folder)))
+    return known is not None and known == own
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -214,7 +212,7 @@ def main(arguments: list[str] | None = None) -> int:
         target, scores = records.folder() / run.name / "tables", records.scores(run.name)
         with runs.timed(run, "ladder"):
             chosen = stages.manifest(run)
-            if not _tested(chosen, next(iter(scores.values()))):
+            if not _tested(run):
                 other = "was made from other films than the recorded scores"
                 raise Problem(other, file=run.manifest, remedy="obtain the films that were recorded")
             measured = ladders.ladder(seen(run, chosen, asked.networks), chosen, scores, seed=run.edition.seed)

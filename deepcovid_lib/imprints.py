@@ -42,7 +42,7 @@ def gather(
     Raises
     ------
     Problem
-        For an artefact that no cell of its page's notebook makes, or scores newer than the page that shows them.
+        For an artefact that no cell of its page's notebook makes.
     """
     found: dict[str, dict[str, Any]] = {}
     known = artefacts.published(run)
@@ -52,8 +52,6 @@ def gather(
         origins = provenance.origins(run.folder / f"{page}.ipynb")
         for slug in slugs:
             origin = _origin(slug, origins, page)
-            if (run.folder / f"{page}.ipynb").stat().st_mtime < _newest(run, page, origin):
-                raise Problem("is older than the scores", file=f"{page}.ipynb", remedy="run deepcovid reproduce again")
             found[slug] = {
                 "page": page,
                 "cell": origin.cell,
@@ -64,16 +62,6 @@ def gather(
                 "bibtex": _bibtex(run, known[slug], page.removeprefix("notebooks/"), home),
             }
     return found
-
-
-def _newest(run: Run, page: str, origin: Origin) -> float:
-    """When the scores were made that an artefact stands on: all models', its page's model's, or the first one's."""
-    if not SCORED & set(origin.functions):
-        return 0.0
-    own = [model for model in run.edition.models if page.endswith(f"-{model}")] or run.edition.models[:1]
-    models = run.edition.models if "stages.all_scores" in origin.functions else own
-    paths = (run.fit(model) / "scores.csv" for model in models)
-    return max((path.stat().st_mtime for path in paths if path.is_file()), default=0.0)
 
 
 def aliases(slugs: list[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ rules and fingerprints of its own.
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import json
 import re
 from collections.abc import Iterable
@@ -18,6 +19,8 @@ from deepcovid_lib.files import fingerprint
 LIBRARY = Path(__file__).parent
 CURATING = ("images", "forms", "leakage", "manifest", "curation", "sources", "phantoms")
 TRAINING = ("images", "backbones", "engines", "features", "finetune", "scaling", "heads")
+PASSING = ("torch", "torchvision", "openvino", "numpy", "pillow")  # carry an image to its feature
+PACKAGES = (*PASSING, "pandas", "scikit-learn", "deepcovid-lib")  # can bear on a number
 ASKED_FOR_CURATION = ("positives", "negatives", "split", "seed", "folders", "options")
 GATE = "stages"
 DRAWN = "figures"
@@ -33,6 +36,23 @@ def code(modules: Iterable[str]) -> str:
     (12, False)
     """
     return fingerprint(*(path for name in (*modules, GATE) for path in _sources(name)))
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed.
+
+    Examples
+    --------
+    >>> list(versions(["numpy", "no-such-package"]))
+    ['numpy']
+    """
+    known = {}
+    for package in packages:
+        try:
+            known[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return known
 
 
 def library(*modules: str) -> list[str]:

@@ -10,8 +10,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from deepcovid_lib import backbones, finetune, heads, images
+from deepcovid_lib import backbones, finetune, heads, images, lineage
 from deepcovid_lib.problems import Misuse, Problem, spelled
+
+
+def of_this_code(head: Path) -> bool:
+    """Say whether the code that reads, passes and trains is the code that trained a head."""
+    return heads.load(head, expect={})[1].get("code") == lineage.code(lineage.TRAINING)
 
 
 def score_files(paths: Sequence[Path], head: Path) -> tuple[pd.DataFrame, list[Problem]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -20,12 +19,11 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
-from deepcovid_lib import editions
+from deepcovid_lib import editions, lineage
 from deepcovid_lib.files import replacing, write_json
 from deepcovid_lib.problems import Misuse, Problem
 
 SPEEDS = ("retrain", "replay")
-VERSIONS = ("torch", "torchvision", "openvino", "numpy", "pandas", "scikit-learn", "pillow", "deepcovid-lib")
 
 
 @dataclass(frozen=True)
@@ -77,15 +75,15 @@ class Run:
     def tests(self, what: str) -> bool:
         """Say whether this run's `what` ("counts" or "performance") tests the paper's printed values.
 
-        True only where the edition holds the paper's data and nothing that bears on `what` is overridden; untrained
-        networks test no performance.
+        True only where the edition holds the paper's data and nothing that bears on `what` is overridden; performance
+        only where networks are pretrained and the head is trained as the paper prints.
         """
         harmless = ("folders", "models", "publish_films", "title", "about")
         touched = [key for key in self.settings if key.split(".")[0] not in harmless]
         if what == "counts":
             touched = [key for key in touched if key != "weights"]
-        untrained = what == "performance" and self.edition.weights == "random"
-        return what in self.edition.tests_paper and not touched and not untrained
+        followed = what != "performance" or editions.follows_paper(self.edition)
+        return what in self.edition.tests_paper and not touched and followed
 
 
 def root() -> Path:
@@ -213,7 +211,7 @@ def circumstances(started: datetime, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 2),
         "device": device(),
         "python": platform.python_version(),
-        "versions": versions(),
+        "versions": lineage.versions(lineage.PACKAGES),
         "commit": commit(Path(__file__).parent),
     }
 
@@ -249,17 +247,6 @@ def retrain_seconds(run: Run, stage: str) -> float | None:
         return sum(facts[needed]["seconds"] for needed in dict.fromkeys([*before, stage]))
     except KeyError:
         return None
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that can bear on a number."""
-    known = {}
-    for package in VERSIONS:
-        try:
-            known[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return known
 
 
 def device() -> str:

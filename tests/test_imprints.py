@@ -1,7 +1,6 @@
 """What stands under an artefact: its cell, its run's inputs, its citation."""
 
 import json
-import os
 
 import nbformat
 import pytest
@@ -103,24 +102,3 @@ def test_permalinks_have_the_papers_numbers_as_aliases():
         "fig-intervals": "fig-intervals",
         "paper-table-vi": "tab-reliability",
     }
-
-
-@pytest.mark.parametrize(("function", "refused"), [("all_scores", True), ("scores", False)])
-def test_a_page_is_as_old_as_the_scores_it_shows_and_no_others(run, function, refused):
-    shown = "stages.all_scores(run)" if refused else "stages.scores(run, run.edition.models[0])"
-    imports = SOURCE.splitlines()[0]
-    publish(run, "fig-roc", source=f"{imports}\nartefacts.figure(run, 'fig-roc', lambda: figures.roc({shown}))")
-    first, *_, last = run.edition.models
-    page = run.folder / "notebooks" / "roc.ipynb"
-    for model, age in ((first, -60), (last, 60)):
-        path = run.fit(model) / "scores.csv"
-        path.touch()
-        os.utime(path, (page.stat().st_mtime + age,) * 2)
-    if refused:
-        with pytest.raises(Problem, match="notebooks/roc.ipynb: is older than the scores"):
-            gather(run)
-    else:
-        assert gather(run)["fig-roc"]["functions"] == ["figures.roc", "stages.scores"]
-    os.utime(run.fit(first) / "scores.csv", (page.stat().st_mtime + 60,) * 2)
-    with pytest.raises(Problem, match="is older than the scores"):
-        gather(run)
