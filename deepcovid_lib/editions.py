@@ -82,7 +82,8 @@ class Edition(_Strict):
     recipe : RecipeAsked
         How the head is trained.
     folders : dict
-        Where each source's files lie; relative paths start at the project's root.
+        Where each source's files lie; relative paths start at the project's root. ``marks`` and ``metadata`` name
+        tables: what shows the disease on a film, and the patients of the authors' archive.
     options : dict
         Options of a source module, by source.
     tests_paper : list of {"counts", "performance"}

@@ -56,10 +56,11 @@ def candidates(run: Run) -> list[Candidates]:
     edition = run.edition
     found = []
     for source in dict.fromkeys((edition.positives, edition.negatives)):
-        options = _options(run, source)
+        options = edition.options.get(source, {})
+        named = {"metadata": _metadata(run)} if source == released.SOURCE else {}
         reader = READERS.get(source)
         try:
-            found.append(reader(run.source_folder(source), **options) if reader else _phantoms(run, options))
+            found.append(reader(run.source_folder(source), **named, **options) if reader else _phantoms(run, options))
         except TypeError as fault:
             raise Misuse(
                 f"source '{source}' does not take these options: {fault}", remedy="see options in editions/*.yaml"
@@ -176,11 +177,9 @@ def _curating(run: Run) -> dict[str, object]:
     return {"code": lineage.code(lineage.CURATING), "asked": asked, "tables": _label_tables(run)}
 
 
-def _options(run: Run, source: str) -> dict[str, object]:
-    """What the edition asks of a source; the names of files that are there as paths."""
-    asked = run.edition.options.get(source, {})
-    files = {name: run.root / value for name, value in asked.items() if isinstance(value, str)}
-    return asked | {name: path for name, path in files.items() if path.is_file()}
+def _metadata(run: Run) -> Path | None:
+    """The table that tells the patients of the authors' archive, where the edition names one."""
+    return run.source_folder("metadata") if "metadata" in run.edition.folders else None
 
 
 def _label_tables(run: Run) -> dict[str, str]:
@@ -190,10 +189,8 @@ def _label_tables(run: Run) -> dict[str, str]:
         folder = run.source_folder(source)
         paths = (path for pattern in ("*.csv*", "*/*.csv*") for path in folder.glob(pattern))
         found |= {f"{source}/{path.relative_to(folder).as_posix()}": sha256(path) for path in sorted(paths)}
-        named = {name: path for name, path in _options(run, source).items() if isinstance(path, Path)}
-        found |= {f"{source}, {name}": sha256(path) for name, path in named.items()}
-    marks = run.source_folder("marks")
-    return found | ({"marks": sha256(marks)} if marks.is_file() else {})
+    named = {name: run.source_folder(name) for name in ("marks", "metadata")}
+    return found | {name: sha256(path) for name, path in named.items() if path.is_file()}
 
 
 def _refuse_changed(run: Run, name: str) -> None:

@@ -13,6 +13,7 @@ from deepcovid_lib import (
     claims,
     features,
     findings,
+    leakage,
     lineage,
     people,
     predict,
@@ -195,7 +196,7 @@ def test_a_head_of_other_code_is_said_to_be_one(run, monkeypatch):
     "the authors' archive is used without the table that tells whose film is whose",
     done="that patients are kept apart cannot be decided, and the films count as two collections",
     lost="nothing",
-    rerun="name the table in options.released.metadata",
+    rerun="name the table in folders.metadata",
 )
 def test_untold_patients_confirm_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
@@ -206,6 +207,29 @@ def test_untold_patients_confirm_nothing(tmp_path, monkeypatch):
     assert found.holds is None
     assert "the patients of 2 films are not told" in found.reason
     assert films["source"].nunique() == 2
+
+
+@pytest.mark.fault(
+    "leakage",
+    "the table that tells whose film is whose is corrected after the curation of the authors' archive",
+    done="the manifest counts as out of date; a patient on both sides is refused, and no manifest is left",
+    lost="nothing",
+    rerun="keep the films of a patient on one side, and give the command again",
+)
+def test_a_corrected_table_of_patients_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
+    table = tmp_path / "metadata.csv"
+    table.write_text("patientid,view,filename\n1,PA,film-1.png\n2,PA,film-2.png\n")
+    folders = {"folders.released": str(released(tmp_path / "archive")), "folders.metadata": "metadata.csv"}
+    run = runs.begin("covid-xray-5k", settings=folders)
+    assert leakage.untold(stages.manifest(run)) == 0
+    table.write_text(table.read_text().replace("2,PA", "1,PA"))
+    with pytest.raises(Problem, match="from other tables"):
+        stages.manifest(run)
+    run.manifest.unlink()
+    with pytest.raises(Problem, match="patient 'released-covid:1' is in train and in test; keep all films"):
+        stages.manifest(run)
+    assert not run.manifest.exists()
 
 
 @pytest.mark.fault(
