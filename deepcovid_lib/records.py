@@ -152,29 +152,32 @@ def keep(run: Run) -> Path:
     target = folder() / run.name
     asked = run.edition.model_dump(mode="json", exclude={"folders"})
     settings = {key: value for key, value in run.settings.items() if not key.startswith("folders")}
+    fitted = [model for model in run.edition.models if (run.fit(model) / "scores.csv").is_file()]
+    for model in fitted:
+        fits.check(run.fit(model), run.manifest, asked)
+    entered, stays = inputs(run.folder), {}
+    try:
+        before, known = (read_json(sealed(target, name)) for name in ("facts.json", "inputs.json"))
+        same = _results(known) == _results(entered)
+    except Problem:
+        same = False  # there is no whole record
+    if same:
+        stays = {stage: fact for stage, fact in before.items() if stage.startswith(("replay-", "ladder"))}
+    else:
+        for kind in ("scores", "history", "tables"):
+            shutil.rmtree(target / kind, ignore_errors=True)
     with replacing(target / "run.yaml") as temporary:
         content = {"edition": run.edition_name, "settings": settings, "asked": asked}
         temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    before, entered = facts(run.name) if (target / "facts.json").is_file() else {}, inputs(run.folder)
-    if (target / "inputs.json").is_file() and _results(read_json(target / "inputs.json")) == _results(entered):
-        stays = {stage: fact for stage, fact in before.items() if stage.startswith(("replay-", "ladder"))}
-    else:
-        stays = {}
-        for kind in ("scores", "history", "tables"):
-            shutil.rmtree(target / kind, ignore_errors=True)
     write_json({**stays, **runs.facts_of(run)}, target / "facts.json")
     write_json(entered, target / "inputs.json")
     if (run.folder / "funnel.csv").is_file():
         write_csv(pd.read_csv(run.folder / "funnel.csv"), target / "funnel.csv")
     if run.manifest.is_file():
         write_csv(counts(run, manifest.read(run.manifest)), target / "tab-dataset.csv")
-    for model in run.edition.models:
-        path = run.fit(model) / "scores.csv"
-        if path.is_file():
-            fits.check(path.parent, run.manifest, asked)
-            write_csv(opaque(manifest.read_scores(path)), target / "scores" / f"{model}.csv")
-        if (run.fit(model) / "history.csv").is_file():
-            write_csv(pd.read_csv(run.fit(model) / "history.csv"), target / "history" / f"{model}.csv")
+    for model in fitted:
+        write_csv(opaque(manifest.read_scores(run.fit(model) / "scores.csv")), target / "scores" / f"{model}.csv")
+        write_csv(pd.read_csv(run.fit(model) / "history.csv"), target / "history" / f"{model}.csv")
     seal(target)
     return target
 
