@@ -110,6 +110,10 @@ def power(drawn: Stock, *, seed: int) -> pd.DataFrame:
                 continue
             verdicts = _verdicts(drawn, sign, strength, [seed + number for number in range(sets)], positives)
             for name, own in verdicts.groupby("rung", sort=False):
+                undecided = own[own["verdict"] == ladders.UNDECIDED]
+                if len(undecided):
+                    rows.append({"rung": name, **cell, "note": undecided["note"].iloc[0]})
+                    continue
                 spoke = int((own["verdict"] == ladders.ABOVE).sum())
                 low, high = metrics.proportion_interval(spoke, sets, method="clopper-pearson")
                 counted = {"sets": sets, "spoke": spoke, "share": spoke / sets, "low": low, "high": high}

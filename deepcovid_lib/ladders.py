@@ -254,7 +254,9 @@ def judged(y_true: np.ndarray, scores: np.ndarray, patients: np.ndarray, seed: i
     for name, own in (("COVID-19", y_true), ("other", ~y_true)):
         count = len(np.unique(np.asarray(patients)[own]))
         if count < FEWEST:
-            return {"verdict": UNDECIDED, "note": f"{name} test films of {count} patients, fewer than {FEWEST}"}
+            unknown = dict.fromkeys((*metrics.AucInterval._fields, "specificity"), math.nan)
+            note = f"{name} test films of {count} patients, fewer than {FEWEST}"
+            return {**unknown, "verdict": UNDECIDED, "note": note}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         area = metrics.auc_interval(
