@@ -81,12 +81,12 @@ def environment(run: Run) -> str:
     noted = [facts[stage] for stage in (f"finetune-{model}" for model in run.edition.models) if stage in facts]
     if not noted:
         return "Where the heads were trained was not noted."
-    last = max(noted, key=lambda fact: fact["started"])
-    versions = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
-    commit = last.get("commit") or "outside a checkout"
-    return (
-        f"Trained on {last['started'][:10]} on {last['device']}; Python {last['python']}, {versions}; commit {commit}."
-    )
+    told = []
+    for fact in noted:
+        versions = ", ".join(f"{name} {version}" for name, version in fact["versions"].items())
+        commit = fact.get("commit") or "outside a checkout"
+        told.append(f"{fact['started'][:10]} on {fact['device']}; Python {fact['python']}, {versions}; commit {commit}")
+    return f"Trained on {'. Others on '.join(dict.fromkeys(told))}."
 
 
 def performance(scores_by_model: Mapping[str, pd.DataFrame], *, replicates: int = 1000) -> pd.DataFrame:

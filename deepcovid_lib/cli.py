@@ -257,7 +257,11 @@ def _record(asked: argparse.Namespace) -> None:
         stages.all_scores(run)
         stages.funnel(run)
         runner.check_all(run)
+    measured = records.folder() / run.name / "tables"
+    before = measured.is_dir()
     print(f"kept in {records.keep(run)}")
+    if before and not measured.is_dir():
+        print("note: the ladder measured from the former scores was dropped; measure it again", file=sys.stderr)
 
 
 def _doctor(asked: argparse.Namespace) -> None:

@@ -193,11 +193,23 @@ def _others(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:
     return found.assign(sha256=[sha256(path) for path in found["path"]])
 
 
-def _tested(run: Run) -> bool:
-    """Whether the run's test films are, by content, label and patient, those of its recorded scores."""
-    kept = read_json(records.sealed(records.folder() / run.name, "inputs.json"))
-    known, own = (told["images"].get("test", {}).get("sha256") for told in (kept, records.inputs(run.folder)))
-    return known is not None and known == own
+def _tested(run: Run, chosen: pd.DataFrame) -> bool:
+    """Whether the run asks what its record did, and its films are those: by number, label and patient, and by content.
+
+    Contents are compared where the record knows them.
+    """
+    asked, now = records.told(run.name)["asked"], run.edition.model_dump(mode="json")
+    films = chosen[chosen["split"] == "test"]
+    numbers = {column: records.numbered(films[column], column[0]) for column in ("image_id", "patient_id")}
+    columns = ["image_id", "patient_id", "label"]
+    frames = films.assign(**numbers), next(iter(records.scores(run.name).values()))
+    own, other = (frame[columns].sort_values("image_id").to_numpy() for frame in frames)
+    known = read_json(records.sealed(records.folder() / run.name, "inputs.json"))["images"]
+    return (
+        all(now[key] == value for key, value in asked.items() if key not in records.ASIDE)
+        and np.array_equal(own, other)
+        and (not known or known == records.inputs(run.folder)["images"])
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -212,8 +224,8 @@ def main(arguments: list[str] | None = None) -> int:
         target, scores = records.folder() / run.name / "tables", records.scores(run.name)
         with runs.timed(run, "ladder"):
             chosen = stages.manifest(run)
-            if not _tested(run):
-                other = "was made from other films than the recorded scores"
+            if not _tested(run, chosen):
+                other = "was made from other films than the recorded scores, or for an edition that asked otherwise"
                 raise Problem(other, file=run.manifest, remedy="obtain the films that were recorded")
             measured = ladders.ladder(seen(run, chosen, asked.networks), chosen, scores, seed=run.edition.seed)
             write_csv(measured, target / "tab-ladder.csv")

@@ -28,7 +28,7 @@ SPLITS = 10
 TRAINING = 0.45
 FEWEST = 4
 REPLICATES = 1000
-APART = "the classes lie wholly apart, so resampling gives no interval"
+NO_SPREAD = "resampling always gives this area, so there is no interval"
 ABOVE, CHANCE, UNDECIDED = "above chance", "not told from chance", "cannot be decided"
 EMPTY = dict.fromkeys(("auc", "low", "high", "specificity", "auc_mean", "auc_lowest", "auc_highest"), math.nan)
 
@@ -263,8 +263,8 @@ def judged(y_true: np.ndarray, scores: np.ndarray, patients: np.ndarray, seed: i
             y_true, scores, method="bootstrap", groups=patients, replicates=REPLICATES, seed=seed
         )
         reached = metrics.operating_points(y_true, scores, sensitivities=[TARGET])["specificity"].iloc[0]
-    apart = area.auc == 1.0
-    verdict, note = ABOVE if apart or area.low > 0.5 else CHANCE, APART if apart else ""
+    verdict = ABOVE if area.auc == 1.0 or area.low > 0.5 else CHANCE
+    note = NO_SPREAD if math.isnan(area.low) else ""
     return {**area._asdict(), "specificity": reached, "verdict": verdict, "note": note}
 
 

@@ -9,6 +9,7 @@ from scipy.ndimage import gaussian_filter
 from deepcovid_lib import images
 from deepcovid_lib.files import unchanged
 from deepcovid_lib.progress import track
+from deepcovid_lib.sources import UNTOLD
 
 SIMILAR = 0.80
 SIDE = 64
@@ -57,16 +58,16 @@ def overlap(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def untold(frame: pd.DataFrame) -> int:
-    """Count the films whose source does not tell the patient: each bears its own name as that of its patient.
+    """Count the films whose source does not tell the patient; each counts as a patient of its own, named `UNTOLD...`.
 
     `overlap` cannot see such a patient on both sides.
 
     Examples
     --------
-    >>> untold(pd.DataFrame({"image_id": ["a:1", "b:f1"], "patient_id": ["a:1", "b:1"]}))
+    >>> untold(pd.DataFrame({"patient_id": ["a:untold-film", "b:1"]}))
     1
     """
-    return int((frame["image_id"] == frame["patient_id"]).sum())
+    return int(frame["patient_id"].str.contains(f":{UNTOLD}", regex=False).sum())
 
 
 def near_duplicates(frame: pd.DataFrame, *, threshold: float = SIMILAR) -> pd.DataFrame:

@@ -101,7 +101,7 @@ def _of_source(films: pd.DataFrame, table: _Table | None) -> pd.DataFrame:
         raise Problem(
             f"no {names} in any folder above, so who is on the film is no longer told",
             file=films["path"].iloc[0],
-            remedy="put the table back",
+            remedy="put the table back, or delete the manifest to curate again",
         )
     rows = read_columns(phantom.drawn(place), [table.film, table.sex, table.age])
     rows.index = [_name(name.rpartition(":")[2], table.parts) for name in rows[table.film]]

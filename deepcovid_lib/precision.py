@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 REPLICATES = 300
+ROUNDING = 1e-9
 
 
 def curve(frame: pd.DataFrame) -> pd.DataFrame:
@@ -79,9 +80,11 @@ def summary(
                 average_precision_score(covid, score, sample_weight=weights)
                 for weights in _drawn(frame["patient_id"].to_numpy(), covid, replicates, np.random.default_rng(seed))
             ]
+            drawn = np.minimum(1.0, drawn)  # the last bit of a sum may lie above
             few = min(frame.loc[own, "patient_id"].nunique() for own in (covid, ~covid)) < 2
-            low, high = (math.nan,) * 2 if few or min(drawn) == max(drawn) else np.quantile(drawn, [0.025, 0.975])
-            row = {"average_precision": float(average_precision_score(covid, score)), "low": low, "high": high}
+            low, high = (math.nan,) * 2 if few or np.ptp(drawn) < ROUNDING else np.quantile(drawn, [0.025, 0.975])
+            whole = min(1.0, float(average_precision_score(covid, score)))
+            row = {"average_precision": whole, "low": low, "high": high}
         rows.append({"model": model, **row, "floor": covid.mean() if len(covid) else math.nan})
     return pd.DataFrame(rows)
 

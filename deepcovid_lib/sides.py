@@ -137,7 +137,7 @@ def entered(side: Side) -> dict[tuple[str, str], str | None]:
     for model in side.asked["models"]:
         digests, name = side.inputs["models"].get(model, {}), style.model(model).label
         known["heads", f"head of {name}"] = digests.get("head")
-        known["heads", f"code that trained {name}"] = digests.get("code")
+        known["software", f"code that trained {name}"] = digests.get("code")
     for what in ("python", "device", "commit"):
         told = {str(note[what]) for note in side.facts.values() if note.get(what)}
         if what == "commit" and any(text.endswith("+") for text in told):

@@ -57,6 +57,8 @@ def candidates(run: Run) -> list[Candidates]:
     found = []
     for source in dict.fromkeys((edition.positives, edition.negatives)):
         options = edition.options.get(source, {})
+        if source == released.SOURCE and "metadata" in options:
+            raise Misuse("options.released.metadata is not read", remedy="name the table in folders.metadata")
         named = {"metadata": _metadata(run)} if source == released.SOURCE else {}
         reader = READERS.get(source)
         try:

@@ -23,7 +23,7 @@ def paper_like(models=claims.MODELS):
         part["patient_id"] = [f"{split}:{number}" for number in range(len(part))]
         rows.append(part)
     films = pd.concat(rows, ignore_index=True).assign(source="made")
-    films["image_id"] = films["patient_id"] + "-film"
+    films["image_id"] = films["patient_id"]
     test = films[films["split"] == "test"].reset_index(drop=True)
     printed = paper.values().set_index("id")["value"]
     scores, order = {}, np.random.default_rng(0).permutation(3000) / 3000

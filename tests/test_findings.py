@@ -44,8 +44,7 @@ def manifest(normal=5, each=(2, 2), shared=0):
     train = pd.DataFrame(rows, columns=["label", "finding", "patient_id"]).assign(split="train")
     test = train.assign(split="test", patient_id=train["patient_id"] + "t")
     test.loc[test.index[:shared], "patient_id"] = train["patient_id"].iloc[:shared]
-    both = pd.concat([train, test], ignore_index=True)
-    return both.assign(image_id=[f"film {number}" for number in both.index])
+    return pd.concat([train, test], ignore_index=True)
 
 
 def evidence(**known):

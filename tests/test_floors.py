@@ -151,7 +151,7 @@ def test_other_films_than_the_recorded_are_refused(open_cxr, monkeypatch, capsys
     monkeypatch.setattr(floors.runs, "begin", lambda *_, **__: run)
     monkeypatch.setattr(floors.stages, "manifest", lambda run: films)
     assert floors.main(["open-cxr", "--set", "weights=random"]) == 1
-    assert "other films than the recorded scores" in capsys.readouterr().err
+    assert "from other films than the recorded scores" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not REAL, reason="needs the collections in DEEPCOVID_REAL_DATA")

@@ -58,3 +58,16 @@ def test_one_class_has_no_precision(frame):
 def test_equal_scores_reach_the_floor(frame):
     row = precision.summary({"resnet18": frame.assign(score=0.5)}, replicates=20).iloc[0]
     assert row["average_precision"] == pytest.approx(row["floor"])
+
+
+def test_classes_wholly_apart_have_no_interval():
+    rng = np.random.default_rng(0)
+    label = np.repeat(["covid", "non_covid"], [9, 31])
+    for _ in range(20):
+        score = np.where(label == "covid", rng.uniform(0.6, 1, 40), rng.uniform(0, 0.4, 40))
+        frame = pd.DataFrame({"patient_id": np.arange(40) // 2 * 2, "label": label, "score": score})
+        row = precision.summary({"resnet18": frame}, replicates=50).iloc[0]
+        assert row["average_precision"] == pytest.approx(1)
+        assert row["average_precision"] <= 1
+        assert np.isnan(row["low"])
+        assert np.isnan(row["high"])

@@ -53,7 +53,7 @@ def test_the_first_layout_is_read(tmp_path):
     assert (
         by_name(rows).loc["released-non:patient00003-study1-view1_frontal", "patient_id"] == "released-non:patient00003"
     )
-    assert by_name(rows).loc["released-covid:lancet-case2a", "patient_id"] == "released-covid:lancet-case2a"
+    assert by_name(rows).loc["released-covid:lancet-case2a", "patient_id"] == "released-covid:untold-lancet-case2a"
 
 
 @pytest.mark.parametrize("root", ["data", "data_upload_v3", "."])
@@ -98,8 +98,8 @@ def test_an_image_without_a_row_stays_a_patient_of_its_own(tmp_path):
     rows, funnel = released.candidates(archive(tmp_path / "data", (*V3, "test/covid/c.png")), metadata=table)
     assert rows[rows["label"] == "covid"]["patient_id"].tolist() == [
         "released-covid:1",
-        "released-covid:b",
-        "released-covid:c",
+        "released-covid:untold-b",
+        "released-covid:untold-c",
     ]
     assert funnel["patients"].tolist() == [5]
 

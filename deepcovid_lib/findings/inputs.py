@@ -60,7 +60,7 @@ def patients_apart(evidence: Evidence) -> Finding:
     Examples
     --------
     >>> import pandas as pd
-    >>> films = pd.DataFrame({"image_id": ["a1", "a2"], "patient_id": ["a", "a"], "split": ["train", "test"]})
+    >>> films = pd.DataFrame({"patient_id": ["a", "a"], "split": ["train", "test"]})
     >>> patients_apart(Evidence({}, None, {}, films, {}))[:2]
     (False, 1)
     """

@@ -21,6 +21,7 @@ import pandas as pd
 
 from deepcovid_lib.problems import Problem
 
+UNTOLD = "untold-"  # starts the name of a patient whom the source does not tell
 COLUMNS = ("image_id", "path", "patient_id", "source", "label", "finding", "view")
 FUNNEL_COLUMNS = ("source", "step", "rule", "rows", "patients")
 NORMAL = "No Finding"

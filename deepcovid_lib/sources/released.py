@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from deepcovid_lib.problems import Problem
-from deepcovid_lib.sources import COLUMNS, Candidates, image_ids, make_funnel, read_columns
+from deepcovid_lib.sources import COLUMNS, UNTOLD, Candidates, image_ids, make_funnel, read_columns
 from deepcovid_lib.sources.chexpert import FINDINGS
 
 SOURCE = "released"
@@ -62,7 +62,7 @@ def candidates(folder: str | Path, *, metadata: str | Path | None = None) -> Can
     ...     (folder / name).parent.mkdir(parents=True)
     ...     _ = (folder / name).write_bytes(b"")
     >>> candidates(folder).rows[["patient_id", "finding", "split"]].values.tolist()[2:]
-    [['released-covid:b', 'COVID-19', 'test'], ['released-non:patient00009', 'No Finding', 'test']]
+    [['released-covid:untold-b', 'COVID-19', 'test'], ['released-non:patient00009', 'No Finding', 'test']]
     """
     root = _root(Path(folder))
     names = [name for side in SIDES for label in LABELS for name in _images(root, f"{side}/{label}")]
@@ -75,7 +75,7 @@ def candidates(folder: str | Path, *, metadata: str | Path | None = None) -> Can
     if metadata is not None:
         _join(rows, Path(metadata))
         rule += ", patients by file name where metadata has them"
-    rows["patient_id"] = rows["source"] + ":" + rows["patient"].mask(rows["patient"] == "", rows["name"])
+    rows["patient_id"] = rows["source"] + ":" + rows["patient"].mask(rows["patient"] == "", UNTOLD + rows["name"])
     return Candidates(rows[[*COLUMNS, "split"]], make_funnel(SOURCE, [(rule, rows["patient_id"])]))
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from deepcovid_lib import (
     archive,
     claims,
+    comparison,
     features,
     findings,
     leakage,
@@ -106,8 +107,10 @@ def test_changed_training_code_is_an_input_that_differs(run):
     for each in (run, other):
         write_json({"curate": {"commit": "0123456789ab+"}}, each.folder / "facts.json")
     one, two = (sides.entered(sides.read(each.name)) for each in (run, other))
-    assert one["heads", "code that trained ResNet18"] != two["heads", "code that trained ResNet18"]
+    assert one["software", "code that trained ResNet18"] != two["software", "code that trained ResNet18"]
     assert one["software", "commit"] is None
+    compared = comparison.compare(*(sides.read(each.name) for each in (run, other)))
+    assert "inputs differ in: code that trained ResNet18" in compared.conclusion
 
 
 @pytest.mark.fault(
