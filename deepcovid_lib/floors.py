@@ -228,8 +228,9 @@ def main(arguments: list[str] | None = None) -> int:
                 other = "was made from other films than the recorded scores, or for an edition that asked otherwise"
                 raise Problem(other, file=run.manifest, remedy="obtain the films that were recorded")
             measured = ladders.ladder(seen(run, chosen, asked.networks), chosen, scores, seed=run.edition.seed)
-            write_csv(measured, target / "tab-ladder.csv")
-            write_csv(same_source(run, chosen), target / "tab-same-source.csv")
+            apart = same_source(run, chosen)
+        write_csv(measured, target / "tab-ladder.csv")
+        write_csv(apart, target / "tab-same-source.csv")
         records.seal(target.parent)
         records.add_facts(run.name, {"ladder": runs.facts_of(run)["ladder"]})
     except Problem as problem:
