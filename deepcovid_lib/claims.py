@@ -1,7 +1,7 @@
 """The paper's sentences as data, each with a test, and what a run says of it.
 
-A verdict on the paper is kept apart from what holds of a run: a run on other images or weights than the paper's never
-confirms or refutes a sentence about them.
+A verdict on the paper is kept apart from what holds of a run: on other images, weights or settings than the paper's it
+never confirms or refutes a sentence about them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ HOLDS, DOES_NOT, UNDECIDED, NO_TEST = "holds", "does not", "cannot be decided", 
 SPOKEN = {True: HOLDS, False: DOES_NOT, None: UNDECIDED}
 MODELS = ("resnet18", "resnet50", "squeezenet", "densenet121")
 WHY_NO_TEST = {
-    "images": "other images than the paper's",
-    "performance": "other images or weights than the paper's",
+    "images": "other images or settings than the paper's",
+    "performance": "other images, weights or settings than the paper's",
     "practice": "what the authors did cannot be seen from a run",
 }
 COLUMNS = ["claim", "where", "scope", "test", "unit", "value", "low", "high", "of_this_run", "verdict", "reason"]

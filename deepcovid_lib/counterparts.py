@@ -18,7 +18,7 @@ from deepcovid_lib.sources import chexpert, cohen
 from deepcovid_lib.tables import AGREES, DIFFERS, NO_TEST
 
 CONFIDENCE = 0.95  # of every interval of this project, as in Section IV.E
-WHY_COUNT = {AGREES: "as printed", DIFFERS: "not as printed", NO_TEST: "other images than the paper's"}
+WHY_COUNT = {AGREES: "as printed", DIFFERS: "not as printed", NO_TEST: "other images or settings than the paper's"}
 
 
 class Found(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +101,15 @@ def section(told: Mapping[str, Any]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m deepcovid_lib.coverage", description="Keep a report of coverage.")
     parser.add_argument("report", type=Path, help="coverage.py's JSON report")
-    told = summary(read_json(parser.parse_args().report))
-    when = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": runs.commit(Path(__file__).parent)}
+    path = parser.parse_args().report
+    report = read_json(path)
+    told, measured = summary(report), datetime.fromisoformat(report["meta"]["timestamp"])
+    library = Path(__file__).parent
+    changed = max(file.stat().st_mtime for file in library.rglob("*.py"))
+    if changed > measured.timestamp():
+        sys.stderr.write(f"{path} is older than the library it would speak of; run make coverage again\n")
+        return 2
+    when = {"date": f"{measured:%Y-%m-%d}", "commit": runs.commit(library)}
     write_json({**when, **told}, records.folder() / NAME)
     sys.stderr.write(f"{told['percent']}% of statements and branches were run; kept in recorded/{NAME}\n")
     return 0

@@ -16,7 +16,7 @@ from deepcovid_lib.files import sha256
 from deepcovid_lib.leakage import overlap
 from deepcovid_lib.problems import Problem, spelled
 from deepcovid_lib.progress import track
-from deepcovid_lib.sources import FUNNEL_COLUMNS, NORMAL, Candidates, chexpert
+from deepcovid_lib.sources import FUNNEL_COLUMNS, NORMAL, UNTOLD, Candidates, chexpert
 
 Sides = tuple[int, int]
 SIDES = ("train", "test")
@@ -213,6 +213,7 @@ def curate(
             break
         rows = rows[~rows["image_id"].isin(unreadable["image_id"])]
     manifest = planned.assign(sha256=planned["image_id"].map(digests)).sort_values("image_id", ignore_index=True)
+    manifest["patient_id"] = _same_film_same_patient(manifest)
     funnel += [_step("all", 2, "readable, as far as chosen", rows)]
     for step, side in enumerate(SIDES, start=3):
         funnel.append(_step("all", step, f"chosen for {side}", manifest[manifest["split"] == side]))
@@ -325,3 +326,10 @@ def _sum_within(sizes: list[int], low: int, high: int) -> set[int] | None:
 
 def _step(source: str, step: int, rule: str, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([(source, step, rule, len(rows), rows["patient_id"].nunique())], columns=list(FUNNEL_COLUMNS))
+
+
+def _same_film_same_patient(manifest: pd.DataFrame) -> pd.Series:
+    """Give copies of one film on one side one patient, where the source tells none: they are no two observations."""
+    untold = manifest["patient_id"].str.contains(f":{UNTOLD}", regex=False)
+    first = manifest[untold].groupby(["source", "split", "sha256"])["patient_id"].transform("first")
+    return first.reindex(manifest.index).fillna(manifest["patient_id"])

@@ -16,7 +16,7 @@ import yaml
 from tqdm import tqdm
 
 from deepcovid_lib import owners, runner, runs, site, stages
-from deepcovid_lib.files import sha256
+from deepcovid_lib.files import sha256, unchanged
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
 
@@ -105,15 +105,16 @@ def _refuse_another_library(run: Run) -> None:
 def _forget_outdated(run: Run) -> None:
     """Remove a manifest, notebooks and notes of books that were made from other files, whatever the time stamps say.
 
-    A manifest that was edited is refused here, before the pipeline trains on it.
+    A manifest that was edited is refused here, before the pipeline trains on it; so are films that were replaced.
     """
     if stages.outdated(run):
         _say("    the manifest is made anew: its code, its sources' tables or what its edition asks were others")
         run.manifest.unlink()
     elif run.manifest.is_file():
-        stages.manifest(run)
+        for film in stages.manifest(run).itertuples():
+            unchanged(film.path, film.sha256)
     for path in sorted((run.folder / "notebooks").glob("*.ipynb")):
-        other = runner.outdated(path, run)
+        other = runner.outdated(path, run) or _changed(path, run)
         if other:
             _say(f"    {path.stem} is made anew: it {other}")
             path.unlink()
@@ -121,6 +122,15 @@ def _forget_outdated(run: Run) -> None:
         told = built.read_text(encoding="utf-8").split()
         if told[1:] != [site.written(run)] or not (run.root / told[0]).is_dir():
             built.unlink()
+
+
+def _changed(path: Path, run: Run) -> str:
+    """Say what an executed notebook published and the run no longer holds so; empty where all is as it was."""
+    try:
+        runner.check_artefacts(path, run)
+    except Problem as problem:
+        return problem.what
+    return ""
 
 
 def _book(run: Run, stamp: Path) -> Path:

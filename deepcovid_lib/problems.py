@@ -40,6 +40,7 @@ class Problem(Exception):
     """
 
     def __init__(self, what: str, *, file: str | Path | None = None, row: int | None = None, remedy: str | None = None):
+        self.what = what
         place = [spelled(file)] if file is not None else []
         if row is not None:
             place.append(f"row {row}")

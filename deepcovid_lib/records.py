@@ -145,7 +145,8 @@ def keep(run: Run) -> Path:
     Raises
     ------
     Misuse
-        For a replayed run, whose scores are recorded already.
+        For a replayed run, whose scores are recorded already; for a run that has no scores, or under the name of
+        a record of another edition or with other settings.
     """
     if run.speed == "replay":
         raise Misuse(f"run '{run.name}' made no scores: it replays '{of(run)}'", remedy="record a retrained run")
@@ -153,6 +154,16 @@ def keep(run: Run) -> Path:
     asked = run.edition.model_dump(mode="json", exclude={"folders"})
     settings = {key: value for key, value in run.settings.items() if not key.startswith("folders")}
     fitted = [model for model in run.edition.models if (run.fit(model) / "scores.csv").is_file()]
+    if (target / "run.yaml").is_file():
+        there = told(run.name)
+        if (there["edition"], there["settings"]) != (run.edition_name, settings):
+            other = there["settings"] or "no other settings"
+            raise Misuse(
+                f"recorded/{run.name} is of edition '{there['edition']}' with {other}",
+                remedy="give this run another name, or remove that record first",
+            )
+    if not fitted:
+        raise Misuse(f"run '{run.name}' has no scores to record", remedy="train its heads first: deepcovid reproduce")
     for model in fitted:
         fits.check(run.fit(model), run.manifest, asked)
     entered, stays = inputs(run.folder), {}

@@ -196,13 +196,25 @@ def check_all(run: Run) -> None:
     for path in sorted((run.folder / "notebooks").glob("*.ipynb")):
         if not path.stem.endswith(".failed"):
             check_seal(path, run)
-            outputs = [output for cell in _read(path).cells if cell.cell_type == "code" for output in cell.outputs]
-            for said in filter(None, map(artefacts.told, outputs)):
-                artefacts.check(run, said, file=path.name)
-                made.add(said.get("slug"))
+            made |= check_artefacts(path, run)
     unmade = sorted(artefacts.published(run).keys() - made)
     if unmade:
         raise Problem(f"'{unmade[0]}' was made by no notebook of the run", file=run.folder, remedy="delete its files")
+
+
+def check_artefacts(path: Path, run: Run) -> set[str | None]:
+    """Refuse what an executed notebook published and the run no longer holds so; return the slugs.
+
+    Raises
+    ------
+    Problem
+        As `artefacts.check` does.
+    """
+    outputs = [output for cell in _read(path).cells if cell.cell_type == "code" for output in cell.outputs]
+    published = list(filter(None, map(artefacts.told, outputs)))
+    for said in published:
+        artefacts.check(run, said, file=path.name)
+    return {said.get("slug") for said in published}
 
 
 def outdated(path: Path, run: Run) -> str:

@@ -78,10 +78,10 @@ class Run:
         True only where the edition holds the paper's data and nothing that bears on `what` is overridden; performance
         only where networks are pretrained and the head is trained as the paper prints.
         """
-        harmless = ("folders", "models", "publish_films", "title", "about")
-        touched = [key for key in self.settings if key.split(".")[0] not in harmless]
+        harmless = ["folders", "models", "engine", "publish_films", "title", "about"]
         if what == "counts":
-            touched = [key for key in touched if key != "weights"]
+            harmless += ["weights", "recipe", "preset"]
+        touched = [key for key in self.settings if key.split(".")[0] not in harmless]
         followed = what != "performance" or editions.follows_paper(self.edition)
         return what in self.edition.tests_paper and not touched and followed
 
@@ -265,18 +265,22 @@ def cores() -> int:
 
 
 def commit(folder: Path) -> str | None:
-    """Return the checkout's commit, with a `+` where files were changed since; None outside a checkout."""
+    """Return the checkout's commit, with a `+` where files were changed, or code, editions or notebooks added, since.
+
+    None outside a checkout.
+    """
     try:
-        told = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--exclude=*", "--abbrev=12"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=10,
+        told = _git(folder, "describe", "--always", "--dirty=+", "--exclude=*", "--abbrev=12")
+        new = told and _git(
+            folder, "ls-files", "--others", "--exclude-standard", ":/deepcovid_lib", ":/editions", ":/notebooks"
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return told.stdout.strip() or None
+    return f"{told.removesuffix('+')}+" if new else told or None
+
+
+def _git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=10).stdout.strip()
 
 
 def _default_name(edition: str, settings: dict[str, Any]) -> str:

@@ -33,7 +33,7 @@ WORDS = {"mean": "mean", "min": "lowest", "max": "highest"}
 WHY_SHARE = {
     AGREES: "inside the interval",
     DIFFERS: "outside the interval",
-    NO_TEST: "other images or weights than the paper's",
+    NO_TEST: "other images, weights or settings than the paper's",
 }
 COLUMNS = "id where model quantity unit paper_printed paper run low high difference verdict reason".split()
 

@@ -39,14 +39,19 @@ def test_the_section_says_whether_the_aim_is_met(lines, verdict):
     assert f"The aim of 95% is {verdict}. Below it are `sources/half.py` 64%, `most.py` 90%." in text
 
 
-def test_a_report_is_kept_with_its_date_and_commit(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("day", "kept"), [("2999-01-02", True), ("2020-01-02", False)])
+def test_a_report_is_kept_with_its_own_date_unless_the_library_changed_since(tmp_path, monkeypatch, capsys, day, kept):
     monkeypatch.setattr(records, "folder", lambda: tmp_path)
-    write_json(REPORT, tmp_path / "report.json")
+    write_json(REPORT | {"meta": {"timestamp": f"{day}T10:00:00"}}, tmp_path / "report.json")
     monkeypatch.setattr(sys, "argv", ["coverage", str(tmp_path / "report.json")])
-    assert coverage.main() == 0
-    kept = read_json(tmp_path / coverage.NAME)
-    assert kept["statements_run"] == 290
-    assert {"date", "commit"} <= set(kept)
+    assert coverage.main() == (0 if kept else 2)
+    assert (tmp_path / coverage.NAME).is_file() == kept
+    if kept:
+        told = read_json(tmp_path / coverage.NAME)
+        assert (told["statements_run"], told["date"]) == (290, day)
+        assert "commit" in told
+    else:
+        assert "older than the library" in capsys.readouterr().err
 
 
 def test_the_shipped_record_adds_up():

@@ -248,6 +248,19 @@ def test_a_split_that_comes_with_the_rows_is_kept_and_its_overlap_reported(offer
     assert curated.rejected["image_id"].tolist() == ["x:0012"]
 
 
+def test_one_film_twice_on_a_side_is_one_patient_where_the_source_tells_none(offered):
+    rows = offered.rows.assign(split=["train", "train", "test"] + ["test"] * 10)
+    rows["patient_id"] = [
+        f"x:untold-{number}" if number > 7 else name for number, name in enumerate(rows["patient_id"])
+    ]
+    for copy, original in ((9, 8), (7, 6)):
+        Path(rows["path"][copy]).write_bytes(Path(rows["path"][original]).read_bytes())
+    patients = curation.curate([Candidates(rows, offered.funnel)], seed=0).manifest["patient_id"]
+    assert patients[8] == patients[9] == "x:untold-8"
+    assert patients[6] != patients[7], "the source tells these apart"
+    assert patients.nunique() == offered.rows["patient_id"].nunique() - 1
+
+
 def test_sources_with_and_without_a_split_do_not_mix(offered):
     other = Candidates(offered.rows.assign(split="test"), offered.funnel)
     with pytest.raises(Problem, match="brings its own split and another does not"):

@@ -42,6 +42,19 @@ def test_a_recorded_run_names_no_image_patient_or_place(kept):
         assert word not in text
 
 
+def test_a_record_of_another_edition_or_setting_is_not_written_over(kept):
+    run = runs.resolve("tiny", name=kept[1], settings={"models": ["resnet18"], "seed": 7})
+    with pytest.raises(Misuse, match="is of edition 'tiny' with"):
+        records.keep(run)
+    assert len(records.scores(kept[1])["resnet18"]) == 3
+
+
+def test_a_run_without_scores_is_not_recorded(kept):
+    with pytest.raises(Misuse, match="no scores to record"):
+        records.keep(runs.resolve("tiny", name="empty"))
+    assert not (records.folder() / "empty").exists()
+
+
 def test_scores_and_patients_survive_the_renaming(kept):
     scores = records.scores(kept[1])["resnet18"]
     assert sorted(scores["score"]) == sorted([0.9, 1 / 3, 0.25])

@@ -1,6 +1,7 @@
 """Runs: named, written down, never mixed up."""
 
 import json
+import subprocess
 
 import pytest
 import yaml
@@ -78,3 +79,15 @@ def test_a_run_whose_edition_changed_is_not_reopened(tmp_path, monkeypatch):
         runs.reopen("tiny")
     runs.begin("tiny")
     assert runs.reopen("tiny").edition.recipe.epochs == 20
+
+
+@pytest.mark.parametrize(("added", "dirty"), [("editions/own.yaml", True), ("notes.txt", False)])
+def test_an_edition_that_is_not_committed_marks_the_commit(tmp_path, added, dirty):
+    identity = ["-c", "user.name=tester", "-c", "user.email=tester@example.org"]
+    (tmp_path / "editions").mkdir()
+    (tmp_path / "editions" / "one.yaml").write_text("")
+    for words in (["init", "-q"], ["add", "."], [*identity, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    assert len(runs.commit(tmp_path)) == 12
+    (tmp_path / added).write_text("")
+    assert runs.commit(tmp_path).endswith("+") == dirty

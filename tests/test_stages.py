@@ -102,6 +102,31 @@ def test_only_as_many_images_as_the_papers_test_its_performance(monkeypatch, ima
     assert not stages.tests_performance(runs.resolve("phantom"))
 
 
+@pytest.mark.parametrize(
+    ("edition", "settings", "said"),
+    [
+        ("covid-xray-5k", {"recipe.epochs": 50}, "uses the paper's images, but other settings"),
+        ("covid-xray-5k", {"seed": 7}, "uses the paper's images, but other settings"),
+        ("phantom", {}, "uses other images"),
+    ],
+)
+def test_why_a_run_tests_nothing_of_the_paper_is_told_as_it_is(edition, settings, said):
+    assert said in stages.trust(runs.resolve(edition, settings=settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "counts", "performance"),
+    [
+        ({"engine": "pytorch"}, True, True),
+        ({"recipe.epochs": 50}, True, False),
+        ({"copies": 4}, False, False),
+    ],
+)
+def test_a_setting_takes_from_the_paper_what_it_bears_on(settings, counts, performance):
+    run = runs.resolve("covid-xray-5k", settings=settings)
+    assert (run.tests("counts"), run.tests("performance")) == (counts, performance)
+
+
 def test_a_run_with_a_manifest_is_not_planned_over(monkeypatch, tmp_path):
     monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
     run = runs.begin("tiny")

@@ -377,7 +377,7 @@ def test_the_chart_draws_every_share_once_about_the_printed_one(papers_table):
 def test_the_chart_of_another_run_says_that_it_is_no_test(papers):
     with style.theme("light"):
         drawing = figures.paper_versus_run(beside(papers, comparable=False).reset_index())
-    said = "Not a test of the paper: other images or weights"
+    said = "Not a test of the paper: other images, weights or settings"
     axes = drawing.figure.axes[0]
     assert axes.get_title(loc="left") == said
     assert said in drawing.alt
