@@ -34,7 +34,7 @@ coverage: env  ## branch coverage of the library under the tests, subprocesses a
 	@.venv/bin/python -m deepcovid_lib.coverage _build/coverage.json
 
 test-faults: env  ## the slow faults: kills, full disks; RECORD=recorded/faults.json runs all and keeps the outcome
-	@.venv/bin/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder tests/faults --faults $(if $(RECORD),--record-faults $(RECORD),-m slow_fault)
+	@.venv/bin/python -m pytest -q -n 2 --dist loadfile tests/faults --faults $(if $(RECORD),--record-faults $(RECORD),-m slow_fault)
 
 bench: env  ## measure speed and memory beside their targets; keeps recorded/benchmarks
 	@.venv/bin/python -m benchmarks

@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 from deepcovid_lib import runs
-from deepcovid_lib.files import read_json, write_json
+from deepcovid_lib.files import write_json
 
 ROOT = Path(__file__).parents[2]
 SAID = ("area", "fault", "done", "lost", "rerun")
@@ -44,16 +44,7 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=slow)
     if config.getoption("record_faults", None) and (slow or config.option.keyword or config.option.markexpr):
         raise pytest.UsageError("a record of the faults is of all of them: --faults --record-faults FILE, nothing else")
-    if config.getoption("faults", False):
-        took = seconds_before()
-        kept.sort(key=lambda item: -took.get(dict(item.user_properties).get("fault", {}).get("fault"), 0))
     items[:] = kept
-
-
-def seconds_before():
-    """Return how long every fault took when it was last recorded, so that the longest can start first."""
-    recorded = ROOT / "recorded" / "faults.json"
-    return {fault["fault"]: fault["seconds"] for fault in read_json(recorded)["faults"]} if recorded.is_file() else {}
 
 
 def said(mark):

@@ -19,7 +19,6 @@ from deepcovid_lib import cli, editions, figures, heads, manifest, runner, runs,
 from deepcovid_lib.files import sha256
 from deepcovid_lib.problems import Misuse, Problem
 
-pytestmark = pytest.mark.xdist_group("hostile book")  # one worker builds it for all
 SCRIPT = "<script>alert(1)</script>"
 HOSTILE = SCRIPT + "{value}`none` </table> **bold** $x^{$ \"q\" 'q' [a](javascript:alert(1))"
 SECRET = "planted-secret-4711"
