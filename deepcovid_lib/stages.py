@@ -223,8 +223,8 @@ def trust(run: Run) -> str:
         return "Not as a test of the paper: its images are not as many as the paper's Table I counts."
     if "performance" in run.edition.tests_paper:
         return (
-            "Not as a test of the paper: this run uses the paper's images, but other settings or another recipe, so "
-            "its numbers neither confirm nor refute the printed ones."
+            "Not as a test of the paper: this run has other settings or another recipe, so its numbers neither confirm "
+            "nor refute the printed ones."
         )
     untrained = " and untrained networks" if run.edition.weights == "random" else ""
     return (

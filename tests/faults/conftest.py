@@ -29,6 +29,9 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     target = config.getoption("record_faults", None)
     if target and not hasattr(config, "workerinput"):
+        chosen = config.option.keyword or config.option.markexpr or not config.getoption("faults")
+        if chosen or [Path(given).resolve() for given in config.args] != [Path(__file__).parent]:
+            raise pytest.UsageError("a record is of all faults: pytest tests/faults --faults --record-faults FILE")
         config.pluginmanager.register(Record(Path(target)), "fault-record")
 
 
@@ -42,9 +45,7 @@ def pytest_collection_modifyitems(config, items):
         (kept if wanted else slow).append(item)
     if slow:
         config.hook.pytest_deselected(items=slow)
-    if config.getoption("record_faults", None) and (slow or config.option.keyword or config.option.markexpr):
-        raise pytest.UsageError("a record of the faults is of all of them: --faults --record-faults FILE, nothing else")
-    items[:] = kept
+        items[:] = kept
 
 
 def said(mark):
