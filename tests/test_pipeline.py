@@ -1,9 +1,13 @@
-"""The pipeline's estimate and its reading of a failure."""
+"""The pipeline's estimate, its reading of a failure, and what it finds out of date."""
 
+from pathlib import Path
+
+import nbformat
+import pandas as pd
 import pytest
 import yaml
 
-from deepcovid_lib import pipeline, runs
+from deepcovid_lib import artefacts, pipeline, runs, stages
 from deepcovid_lib.problems import Misuse, Problem
 
 
@@ -68,3 +72,36 @@ def test_a_failure_on_another_machine_is_told_in_its_own_words(tmp_path):
     log = tmp_path / "log.txt"
     log.write_text(f"Error in rule part:\n    log: {elsewhere} (check log file(s) for error details)\n")
     assert pipeline._elsewhere(log) == ["film.png: is cut short; fetch the file again"]
+
+
+@pytest.fixture
+def curated(tmp_path, monkeypatch):
+    """A tiny run in an empty folder, curated."""
+    monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
+    run = runs.begin("tiny")
+    stages.curate(run)
+    return run
+
+
+def test_a_film_that_was_replaced_is_refused_before_anything_runs(curated):
+    pipeline._forget_outdated(curated)
+    film = Path(stages.manifest(curated)["path"].iloc[3])
+    film.write_bytes(film.read_bytes() + b" ")
+    with pytest.raises(Problem, match=f"{film.name}: has changed since the manifest was written"):
+        pipeline._forget_outdated(curated)
+    assert curated.manifest.is_file()
+
+
+def test_a_page_whose_table_was_overwritten_is_made_anew(curated, capsys):
+    artefacts.table(curated, "tab-one", pd.DataFrame({"auc": [0.5]}), caption="One.")
+    said = {"slug": "tab-one", "sha256": artefacts.digest(curated, "tab-one")}
+    page = curated.folder / "notebooks" / "one.ipynb"
+    page.parent.mkdir(parents=True)
+    output = nbformat.v4.new_output("display_data", metadata={"deepcovid": said})
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("", outputs=[output])]), page)
+    pipeline._forget_outdated(curated)
+    assert page.is_file()
+    (curated.folder / "tables" / "tab-one.csv").write_text("auc\n0.9\n")
+    pipeline._forget_outdated(curated)
+    assert not page.exists()
+    assert "one is made anew: it shows 'tab-one', changed since it was made" in capsys.readouterr().err
