@@ -217,6 +217,23 @@ def at_hand(name: str, *, cache: str | Path | None = None) -> bool:
     return weights_path(name, cache=cache).is_file()
 
 
+def damage(name: str, *, cache: str | Path | None = None) -> str:
+    """Say what is wrong with a backbone's ImageNet weights that lie where `load` looks; empty if nothing, or none.
+
+    Examples
+    --------
+    >>> damage("resnet18", cache="no-such-folder")
+    ''
+    """
+    path = weights_path(name, cache=cache)
+    try:
+        if path.is_file():
+            _check_hash(path, get(name), path)
+    except Problem as problem:
+        return str(problem)
+    return ""
+
+
 def weights_path(name: str, *, cache: str | Path | None = None) -> Path:
     """Return where `load` looks for a backbone's ImageNet weights.
 

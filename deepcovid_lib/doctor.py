@@ -12,6 +12,7 @@ from typing import Any
 
 from deepcovid_lib import editions, lineage, runs
 from deepcovid_lib.files import read_json, write_json
+from deepcovid_lib.problems import Problem
 from deepcovid_lib.runs import Run
 
 TOLD = ("torch", "torchvision", "graphics", "weights")
@@ -161,13 +162,24 @@ def _amount(free: float | None) -> str:
 
 def _needs(run: Run) -> list[str]:
     from deepcovid_lib import backbones, downloads
+    from deepcovid_lib.sources import chexpert, cohen, find_table, nih, released
 
+    tables = {cohen.SOURCE: [cohen.TABLE], nih.SOURCE: nih.TABLES, chexpert.SOURCE: chexpert.TABLES}
     needs = []
     for source in dict.fromkeys((run.edition.positives, run.edition.negatives)):
-        if source != "phantom" and not run.source_folder(source).is_dir():
-            needs.append(f"{downloads.SOURCES[source].title} in {run.source_folder(source)}")
+        folder = run.source_folder(source)
+        if source == "phantom":
+            continue
+        if not folder.is_dir():
+            needs.append(f"{downloads.SOURCES[source].title} in {folder}")
+            continue
+        try:
+            released.sides(folder) if source == released.SOURCE else find_table(folder, tables[source])
+        except Problem as problem:
+            needs.append(str(problem))
     if run.edition.weights == "imagenet":
         absent = [model for model in run.edition.models if not backbones.at_hand(model)]
+        needs += filter(None, map(backbones.damage, run.edition.models))
         if absent:
             needs.append(f"ImageNet weights of {', '.join(absent)} (fetched at first use)")
     return needs

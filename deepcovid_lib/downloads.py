@@ -215,7 +215,7 @@ def obtain(name: str, folder: str | Path) -> Path:
     archive, unpacked = fetched.pop("images.zip"), kept / "unpacked"
     shutil.rmtree(unpacked, ignore_errors=True)
     try:
-        inner = _only_folder(extract(archive, unpacked), archive)
+        inner = _only_folder(extract(archive, unpacked), archive, source.version)
     except Problem:
         archive.unlink()
         archive.with_name(f"{archive.name}.sha256").unlink(missing_ok=True)
@@ -227,11 +227,13 @@ def obtain(name: str, folder: str | Path) -> Path:
     return folder
 
 
-def _only_folder(unpacked: Path, archive: Path) -> Path:
-    """Return the one folder that an archive held."""
+def _only_folder(unpacked: Path, archive: Path, version: str) -> Path:
+    """Return the one folder that an archive held; its name ends in the version."""
     inner = list(unpacked.iterdir())
     if len(inner) != 1 or not inner[0].is_dir():
         raise Problem(f"holds {len(inner)} entries, not one folder", file=archive, remedy="fetch the archive again")
+    if not inner[0].name.endswith(version):
+        raise Problem(f"holds {inner[0].name}, not version {version}", file=archive, remedy="fetch the archive again")
     return inner[0]
 
 

@@ -87,7 +87,8 @@ def near_duplicates(frame: pd.DataFrame, *, threshold: float = SIMILAR) -> pd.Da
     Returns
     -------
     pandas.DataFrame
-        Columns image_a (train), image_b (test), similarity, same_patient; the most similar first.
+        Columns image_a (train), image_b (test), similarity, same_patient (True, False, or ``not told`` by the source);
+        the most similar first.
 
     Raises
     ------
@@ -127,10 +128,18 @@ def near_duplicates(frame: pd.DataFrame, *, threshold: float = SIMILAR) -> pd.Da
             "image_a": first["image_id"].to_numpy(),
             "image_b": second["image_id"].to_numpy(),
             "similarity": similarity,
-            "same_patient": first["patient_id"].to_numpy() == second["patient_id"].to_numpy(),
+            "same_patient": _same_patient(first["patient_id"].to_numpy(), second["patient_id"].to_numpy()),
         }
     )
     return found.sort_values(["similarity", "image_a", "image_b"], ascending=[False, True, True], ignore_index=True)
+
+
+def _same_patient(first: np.ndarray, second: np.ndarray) -> list[bool | str]:
+    untold = f":{UNTOLD}"
+    return [
+        "not told" if untold in one or untold in other else bool(one == other)
+        for one, other in zip(first, second, strict=True)
+    ]
 
 
 def _thumbnails(rows: pd.DataFrame) -> np.ndarray:

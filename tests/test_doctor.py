@@ -13,7 +13,7 @@ import nbformat
 import pytest
 import torch
 
-from deepcovid_lib import backbones, doctor
+from deepcovid_lib import backbones, doctor, runs
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 BLOCKED = """
@@ -166,3 +166,23 @@ def test_a_root_that_is_not_there_yet_is_measured_above(monkeypatch, tmp_path):
 def test_the_report_ends_with_the_verdict(monkeypatch):
     monkeypatch.setattr(doctor, "verdict", lambda: "Ready: so it is")
     assert doctor.report()[-1] == "Ready: so it is"
+
+
+@pytest.mark.parametrize("name", ["covid-xray-5k", "open-cxr"])
+def test_an_empty_folder_is_no_data(tmp_path, name):
+    run = runs.resolve(name)
+    sources = dict.fromkeys((run.edition.positives, run.edition.negatives))
+    run = runs.resolve(
+        name, settings={f"folders.{source}": str(tmp_path) for source in sources} | {"weights": "random"}
+    )
+    assert len(doctor._needs(run)) == len(sources)
+    assert all(str(tmp_path) in need for need in doctor._needs(run))
+
+
+def test_damaged_weights_are_named(monkeypatch, tmp_path):
+    path = tmp_path / "resnet18.pth"
+    path.write_bytes(b"junk")
+    monkeypatch.setattr(backbones, "weights_path", lambda *_, **__: path)
+    needs = doctor._needs(runs.resolve("tiny", settings={"weights": "imagenet", "models": ["resnet18"]}))
+    assert len(needs) == 1
+    assert "not the weights of ResNet18" in needs[0]

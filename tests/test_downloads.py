@@ -287,10 +287,10 @@ def test_every_source_can_be_obtained():
 
 
 def test_a_collection_is_fetched_and_unpacked_whole(httpserver, tmp_path, monkeypatch):
-    packed = io.BytesIO()
+    packed, inner = io.BytesIO(), f"collection-{downloads.SOURCES['cohen'].version}"
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("collection-1/images/a.png", b"film")
-        archive.writestr("collection-1/metadata.csv", b"old")
+        archive.writestr(f"{inner}/images/a.png", b"film")
+        archive.writestr(f"{inner}/metadata.csv", b"old")
     httpserver.expect_request("/images.zip").respond_with_data(packed.getvalue())
     httpserver.expect_request("/metadata.csv").respond_with_data(b"pinned")
     urls = {name: downloads.Download(httpserver.url_for(f"/{name}"), None) for name in ("images.zip", "metadata.csv")}

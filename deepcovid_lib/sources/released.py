@@ -64,7 +64,7 @@ def candidates(folder: str | Path, *, metadata: str | Path | None = None) -> Can
     >>> candidates(folder).rows[["patient_id", "finding", "split"]].values.tolist()[2:]
     [['released-covid:untold-b', 'COVID-19', 'test'], ['released-non:patient00009', 'No Finding', 'test']]
     """
-    root = _root(Path(folder))
+    root = sides(Path(folder))
     names = [name for side in SIDES for label in LABELS for name in _images(root, f"{side}/{label}")]
     rows = pd.DataFrame([_described(name) for name in names])
     rows["source"] = rows["label"].map(COLLECTIONS)
@@ -79,7 +79,7 @@ def candidates(folder: str | Path, *, metadata: str | Path | None = None) -> Can
     return Candidates(rows[[*COLUMNS, "split"]], make_funnel(SOURCE, [(rule, rows["patient_id"])]))
 
 
-def _root(folder: Path) -> Path:
+def sides(folder: Path) -> Path:
     """Return the folder that holds train/ and test/: `folder` itself, or the one sub-folder that does."""
     if not folder.is_dir():
         raise Problem("no such folder", file=folder, remedy="give the folder of the unpacked archive")

@@ -92,13 +92,15 @@ def test_a_faulty_host_leaves_no_file(httpserver, tmp_path, how):
     lost="nothing",
     rerun=AGAIN,
 )
-@pytest.mark.parametrize("wrong", ["page", "cut", "two folders", "empty archive"])
+@pytest.mark.parametrize("wrong", ["page", "cut", "two folders", "another version", "empty archive"])
 def test_a_collection_that_does_not_unpack_is_fetched_anew(httpserver, tmp_path, monkeypatch, wrong):
-    good = zipped(("collection/images/a.png", b"film"), ("collection/metadata.csv", b"view"))
+    inner = f"collection-{downloads.SOURCES['cohen'].version}"
+    good = zipped((f"{inner}/images/a.png", b"film"), (f"{inner}/metadata.csv", b"view"))
     bad = {
         "page": b"<html>log in first</html>",
         "cut": good[: len(good) // 2],
         "two folders": zipped(("one/a.png", b"film"), ("two/b.png", b"film")),
+        "another version": zipped(("collection-deadbeef/a.png", b"film")),
         "empty archive": zipped(),
     }[wrong]
     urls = {"images.zip": downloads.Download(httpserver.url_for("/images.zip"), None)}
