@@ -7,7 +7,7 @@ SHELL := /bin/bash
 export PYTHONDONTWRITEBYTECODE :=
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env book test coverage test-faults bench repository archive lock clean
+.PHONY: help env book test coverage test-faults browser bench repository archive lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ coverage: env  ## branch coverage of the library under the tests, subprocesses a
 
 test-faults: env  ## the slow faults: kills, full disks; RECORD=recorded/faults.json runs all and keeps the outcome
 	@.venv/bin/python -m pytest -q -n 2 --dist loadfile tests/faults --faults $(if $(RECORD),--record-faults $(RECORD),-m slow_fault)
+
+browser: env  ## every page of BOOK (default the last one built) of EDITION in a browser: light, dark, wide, phone
+	@.venv/bin/python -m pytest -q tests/browser_checks.py --book $(or $(BOOK),_build/html) --run $(EDITION)
 
 bench: env  ## measure speed and memory beside their targets; keeps recorded/benchmarks
 	@.venv/bin/python -m benchmarks

@@ -135,8 +135,8 @@ def summary(scores_by_model: Mapping[str, pd.DataFrame], *, offset: float, bins:
     for model, frame in scores_by_model.items():
         covid = (frame["label"] == "covid").to_numpy()
         spread = covid.mean() * (1 - covid.mean()) if len(covid) else 0.0
-        for name, moved in (("as given", 0.0), ("moved to the test mix", offset)):
-            score = shift(frame["score"], moved)
+        given = within_unit("score", frame["score"].to_numpy(float))
+        for name, score in (("as given", given), ("moved to the test mix", shift(given, offset))):
             row = {"model": model, "scores": name, "expected": score.sum(), "found": int(covid.sum())}
             if not len(covid) or np.isnan(score).any():
                 row |= {"expected": math.nan, **dict.fromkeys(("brier", "skill", "calibration_error"), math.nan)}

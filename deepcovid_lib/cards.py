@@ -89,15 +89,13 @@ def environment(run: Run) -> str:
     return f"Trained on {'. Others on '.join(dict.fromkeys(told))}."
 
 
-def performance(scores_by_model: Mapping[str, pd.DataFrame], *, replicates: int = 1000) -> pd.DataFrame:
+def performance(scores_by_model: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return each model's area under the ROC curve and its rates at the operating point (paper, Table VI and Fig. 10).
 
     Parameters
     ----------
     scores_by_model : mapping of str to DataFrame
         Frames with ``patient_id, label`` (``covid``/``non_covid``) and ``score``.
-    replicates : int
-        Of the bootstrap over patients behind the area's interval.
 
     Returns
     -------
@@ -117,13 +115,11 @@ def performance(scores_by_model: Mapping[str, pd.DataFrame], *, replicates: int 
     for model, scores in scores_by_model.items():
         threshold = operating_point(scores)
         shown = tables.in_few_digits(threshold, scores["score"].to_numpy(float))
-        rows.append({"model": model, "threshold": shown, **_rates(scores, threshold, replicates)})
+        rows.append({"model": model, "threshold": shown, **_rates(scores, threshold)})
     return pd.DataFrame(rows)
 
 
-def by_group(
-    scores_by_model: Mapping[str, pd.DataFrame], films: pd.DataFrame, *, replicates: int = 500
-) -> pd.DataFrame:
+def by_group(scores_by_model: Mapping[str, pd.DataFrame], films: pd.DataFrame) -> pd.DataFrame:
     """Return the same by kind of finding, and by sex, age band and view where they are told.
 
     Parameters
@@ -132,8 +128,6 @@ def by_group(
         Frames with ``image_id, patient_id, label, group`` and ``score``.
     films : DataFrame
         Of `people.of`; without rows, only the finding is known.
-    replicates : int
-        Of the bootstrap over patients.
 
     Returns
     -------
@@ -159,7 +153,7 @@ def by_group(
                 own = told[column] == level
                 part = told[own | (told["label"] == "covid")] if column == "group" else told[own]
                 row = {"model": model, "characteristic": characteristic, "level": _shown(level)}
-                rows.append(row | _decided(part, threshold, replicates, sensitivity_told=column != "group"))
+                rows.append(row | _decided(part, threshold, sensitivity_told=column != "group"))
     return pd.DataFrame(rows)
 
 
@@ -230,8 +224,8 @@ def operating_point(scores: pd.DataFrame) -> float:
     return float(found["threshold"].iloc[0])
 
 
-def _rates(scores: pd.DataFrame, threshold: float, replicates: int) -> dict[str, float]:
-    found = _area(scores, replicates)
+def _rates(scores: pd.DataFrame, threshold: float) -> dict[str, float]:
+    found = _area(scores)
     for rate, label in (("sensitivity", "covid"), ("specificity", "non_covid")):
         called = scores.loc[scores["label"] == label, "score"] >= threshold
         right, trials = int((called == (label == "covid")).sum()), len(called)
@@ -242,20 +236,16 @@ def _rates(scores: pd.DataFrame, threshold: float, replicates: int) -> dict[str,
     return found
 
 
-def _area(scores: pd.DataFrame, replicates: int) -> dict[str, float]:
+def _area(scores: pd.DataFrame) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         area, low, high = metrics.auc_interval(
-            scores["label"] == "covid",
-            scores["score"],
-            method="bootstrap",
-            groups=scores["patient_id"],
-            replicates=replicates,
+            scores["label"] == "covid", scores["score"], method="bootstrap", groups=scores["patient_id"]
         )
     return {"auc": area, "auc_low": low, "auc_high": high}
 
 
-def _decided(part: pd.DataFrame, threshold: float, replicates: int, *, sensitivity_told: bool) -> dict[str, Any]:
+def _decided(part: pd.DataFrame, threshold: float, *, sensitivity_told: bool) -> dict[str, Any]:
     """Counts and rates of a part of the test films; what too few patients carry is NaN, and the note says so."""
     row, few = {}, {}
     for label, name, word in (("covid", "covid", "COVID-19"), ("non_covid", "other", "other")):
@@ -264,7 +254,7 @@ def _decided(part: pd.DataFrame, threshold: float, replicates: int, *, sensitivi
         row |= {f"{name}_films": len(own), f"{name}_patients": patients}
         if patients < FEWEST:
             few[name] = f"{patients} {word} patient{'' if patients == 1 else 's'}"
-    row |= _rates(part, threshold, replicates)
+    row |= _rates(part, threshold)
     lost = [rate for rate, name in (("sensitivity", "covid"), ("specificity", "other")) if name in few]
     lost += ["auc"] if few else []
     lost += [] if sensitivity_told else ["sensitivity"]

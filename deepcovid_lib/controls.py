@@ -235,7 +235,7 @@ def _verdicts(drawn: Stock, sign: str, strength: float, seeds: Sequence[int], po
         train = next(ladders.splits(y_true, chosen, seed=seed))
         for name in RUNGS:
             scores = ladders.scored(drawn.seen[name][chosen, levels], y_true, train)
-            rows.append({"rung": name, **ladders.judged(y_true[~train], scores, chosen[~train], seed)})
+            rows.append({"rung": name, **ladders.judged(y_true[~train], scores, chosen[~train])})
     return pd.DataFrame(rows)
 
 

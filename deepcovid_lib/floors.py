@@ -168,7 +168,7 @@ def _measured(rung: Rung, one: np.ndarray, patients: np.ndarray, seed: int) -> d
     areas = [roc_auc_score(one[own.notna()], own.dropna()) for _, own in scores.items()]
     told = scores.notna().any(axis=1).to_numpy()
     spread = {"auc_mean": np.mean(areas), "auc_lowest": min(areas), "auc_highest": max(areas)}
-    return {"rung": rung.name, **spread, **ladders.judged(one[told], scores.mean(axis=1)[told], patients[told], seed)}
+    return {"rung": rung.name, **spread, **ladders.judged(one[told], scores.mean(axis=1)[told], patients[told])}
 
 
 def _others(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:

@@ -27,7 +27,6 @@ from deepcovid_lib.tables import TARGET
 SPLITS = 10
 TRAINING = 0.45
 FEWEST = 4
-REPLICATES = 1000
 NO_SPREAD = "resampling always gives this area, so there is no interval"
 ABOVE, CHANCE, UNDECIDED = "above chance", "not told from chance", "cannot be decided"
 EMPTY = dict.fromkeys(("auc", "low", "high", "specificity", "auc_mean", "auc_lowest", "auc_highest"), math.nan)
@@ -150,7 +149,7 @@ def ladder(
     y_true, patients = (films["label"] == "covid").to_numpy(), films["patient_id"].to_numpy()
     rows = []
     for model, scores in scores_by_model.items():
-        own = judged((scores["label"] == "covid").to_numpy(), scores["score"], scores["patient_id"], seed)
+        own = judged((scores["label"] == "covid").to_numpy(), scores["score"], scores["patient_id"])
         rows.append({"rung": model, "kind": "model", **EMPTY, **own})
     for rung in rungs:
         reason = rung.reason or undecided(rung.values, y_true, patients)
@@ -242,10 +241,10 @@ def _own_split(rung: Rung, y_true: np.ndarray, patients: np.ndarray, train: np.n
     for side in (train, ~train):
         if labels[side].all() or not labels[side].any():
             return {"verdict": UNDECIDED, "note": "a side of the split has one class only"}
-    return judged(labels[~train], scored(rung.values, labels, train), patients[~train], seed)
+    return judged(labels[~train], scored(rung.values, labels, train), patients[~train])
 
 
-def judged(y_true: np.ndarray, scores: np.ndarray, patients: np.ndarray, seed: int) -> dict:
+def judged(y_true: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> dict:
     """Return ``auc, low, high, specificity, verdict, note`` of scores, as `ladder` defines them.
 
     A class with test films of fewer than 4 patients decides nothing. Classes that lie wholly apart are above chance: by
@@ -259,9 +258,7 @@ def judged(y_true: np.ndarray, scores: np.ndarray, patients: np.ndarray, seed: i
             return {**unknown, "verdict": UNDECIDED, "note": note}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
-        area = metrics.auc_interval(
-            y_true, scores, method="bootstrap", groups=patients, replicates=REPLICATES, seed=seed
-        )
+        area = metrics.auc_interval(y_true, scores, method="bootstrap", groups=patients)
         reached = metrics.operating_points(y_true, scores, sensitivities=[TARGET])["specificity"].iloc[0]
     verdict = ABOVE if area.auc == 1.0 or area.low > 0.5 else CHANCE
     note = NO_SPREAD if math.isnan(area.low) else ""

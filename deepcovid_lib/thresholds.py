@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from deepcovid_lib import metrics, pools, repeats, tables
 from deepcovid_lib.editions import RecipeAsked
 from deepcovid_lib.pools import Pool
+from deepcovid_lib.problems import Misuse
 
 LABELS = ("covid", "non_covid")
 NAMES = {"covid": "COVID-19", "non_covid": "non-COVID"}
@@ -48,14 +49,21 @@ def folds(films: pd.DataFrame, *, count: int, seed: int) -> np.ndarray:
     films : DataFrame
         ``patient_id, label``; two patients of each class at least (see `undecidable`).
     count : int
-        How many folds; fewer where a class has fewer patients.
+        How many folds, at least 2; fewer where a class has fewer patients.
     seed : int
 
     Returns
     -------
     array of int, shape (n,)
         The fold of each image, from 0.
+
+    Raises
+    ------
+    Misuse
+        If there are fewer than 2 folds.
     """
+    if count < 2:
+        raise Misuse(f"{count} folds leave no patient out", remedy="use 2 or more")
     fewest = min(films.loc[films["label"] == label, "patient_id"].nunique() for label in LABELS)
     divider = StratifiedGroupKFold(min(count, fewest), shuffle=True, random_state=seed)
     found = np.zeros(len(films), int)

@@ -66,6 +66,13 @@ def test_the_summary_is_scikit_learns(frame):
     assert row["found"] == covid.sum()
 
 
+def test_scores_as_given_stay_in_their_bins():
+    frame = pd.DataFrame({"label": ["covid", "non_covid"] * 9, "score": np.repeat(np.arange(1, 10) / 10, 2)})
+    row = calibration.summary({"resnet18": frame}, offset=-1.0).iloc[0]
+    assert row["calibration_error"] == metrics.calibration_error(frame["label"] == "covid", frame["score"], bins=10)
+    assert row["expected"] == frame["score"].sum()
+
+
 def test_what_is_undefined_is_nan(frame):
     empty = calibration.summary({"resnet18": frame.head(0)}, offset=-1.0)
     assert empty[["brier", "skill", "calibration_error"]].isna().all(axis=None)

@@ -9,7 +9,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from deepcovid_lib import ladders
+from deepcovid_lib import cards, ladders, tables
 from deepcovid_lib.rungs import Rung
 
 
@@ -151,6 +151,17 @@ def test_the_models_stand_beside_the_rungs_with_their_own_scores():
     assert row["auc"] == pytest.approx(roc_auc_score(scores["label"] == "covid", scores["score"]))
     assert row["kind"] == "model"
     assert math.isnan(row["auc_mean"])
+
+
+def test_one_area_has_one_interval_wherever_it_stands():
+    frame = films()
+    scores = frame[frame["split"] == "test"].assign(score=lambda own: np.sin(np.arange(len(own))) / 2 + 0.5)
+    rung = ladders.ladder([], frame, {"resnet18": scores}, seed=7).iloc[0]
+    card = cards.performance({"resnet18": scores}).iloc[0]
+    area = tables.auc({"resnet18": scores}).iloc[0]
+    assert rung["low"] == card["auc_low"] == area["bootstrap_low"]
+    assert rung["high"] == card["auc_high"] == area["bootstrap_high"]
+    assert rung["low"] < rung["high"]
 
 
 def test_a_film_has_scores_only_of_splits_that_did_not_train_on_it():

@@ -93,6 +93,14 @@ def test_two_copies_side_by_side_are_ambiguous(tmp_path):
         find_table(tmp_path, ["metadata.csv"])
 
 
+def test_a_table_beside_the_films_and_another_above_are_ambiguous(tmp_path):
+    folder_with(tmp_path, EARLY, *ROWS)
+    (tmp_path / "images").mkdir()
+    folder_with(tmp_path / "images", EARLY)
+    with pytest.raises(Problem, match=r"several tables: metadata.csv, images/metadata.csv"):
+        cohen.candidates(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("lines", "told"),
     [

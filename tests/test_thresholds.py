@@ -7,6 +7,7 @@ import torch
 
 from deepcovid_lib import editions, metrics, repeats, thresholds
 from deepcovid_lib.pools import Pool
+from deepcovid_lib.problems import Misuse
 
 RECIPE = editions.RecipeAsked(epochs=5, features="standardised")
 
@@ -59,6 +60,8 @@ def test_folds_keep_patients_together_and_classes_even():
 def test_fewer_patients_make_fewer_folds():
     films = pool(ill=2).films
     assert set(thresholds.folds(films, count=5, seed=0)) == {0, 1}
+    with pytest.raises(Misuse, match="1 folds leave no patient out"):
+        thresholds.folds(films, count=1, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ from deepcovid_lib.style import Drawing
 
 CORNERS = (0.1, 0.25, 0.5)
 QUARTERS = (0, 0.25, 0.5, 0.75, 1)
-REPLICATES = 1000
 METHODS = {
     "Eq. 3 (Wald)": ("wald_low", "wald_high", "s"),
     "Wilson": ("wilson_low", "wilson_high", "o"),
@@ -261,10 +260,11 @@ def _corner(curves: Mapping[str, pd.DataFrame]) -> float:
 
 def _area(frame: pd.DataFrame) -> str:
     """Return the area under the curve and its interval in words."""
-    options = {"method": "bootstrap", "groups": frame["patient_id"], "replicates": REPLICATES, "seed": 0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)  # the dash shows it
-        area = metrics.auc_interval(frame["label"] == "covid", frame["score"], **options)
+        area = metrics.auc_interval(
+            frame["label"] == "covid", frame["score"], method="bootstrap", groups=frame["patient_id"]
+        )
     return f"{style.decimal(area.auc)} ({'–' if np.isnan(area.low) else style.between(area.low, area.high)})"
 
 

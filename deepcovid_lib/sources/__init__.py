@@ -48,12 +48,12 @@ class Candidates(NamedTuple):
 
 
 def find_table(folder: str | Path, names: Sequence[str]) -> Path:
-    """Return the label table: the first of `names` that lies in `folder` or in one of its direct sub-folders.
+    """Return the label table: the first of `names` in the one place, `folder` or a direct sub-folder, that holds any.
 
     Raises
     ------
     Problem
-        If the folder or the table is absent, or if several sub-folders hold one.
+        If the folder or the table is absent, or if several places hold one.
 
     Examples
     --------
@@ -66,17 +66,17 @@ def find_table(folder: str | Path, names: Sequence[str]) -> Path:
     folder = Path(folder)
     if not folder.is_dir():
         raise Problem("no such folder", file=folder, remedy="give the folder that holds the collection")
-    for places in ([folder], sorted(place for place in folder.iterdir() if place.is_dir())):
-        found = [table for place in places if (table := _first_file(place, names)) is not None]
-        if len(found) > 1:
-            raise Problem(
-                f"several tables: {', '.join(str(table.relative_to(folder)) for table in found)}",
-                file=folder,
-                remedy="give the folder of one of them",
-            )
-        if found:
-            return found[0]
-    raise Problem(f"no {' or '.join(names)} here", file=folder, remedy="give the folder that holds this table")
+    places = [folder, *sorted(place for place in folder.iterdir() if place.is_dir())]
+    found = [table for place in places if (table := _first_file(place, names)) is not None]
+    if len(found) > 1:
+        raise Problem(
+            f"several tables: {', '.join(str(table.relative_to(folder)) for table in found)}",
+            file=folder,
+            remedy="keep one of them, or give its folder",
+        )
+    if not found:
+        raise Problem(f"no {' or '.join(names)} here", file=folder, remedy="give the folder that holds this table")
+    return found[0]
 
 
 def read_columns(

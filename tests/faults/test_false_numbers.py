@@ -360,7 +360,7 @@ def test_a_printed_threshold_gives_the_printed_rates(count_inputs, scored):
     labels = np.where(positive, "covid", "non_covid")
     frame = DataFrame({"label": labels, "score": score, "patient_id": [f"p{n}" for n in range(len(score))]})
     shown = [tables.confusion_matrices({"resnet18": frame}), tables.thresholds(frame, "resnet18", comparable=False)]
-    shown += [cards.performance({"resnet18": frame}, replicates=2), thresholds.promises(frame, frame)]
+    shown += [cards.performance({"resnet18": frame}), thresholds.promises(frame, frame)]
     for table in shown:
         for row in table.to_dict("records"):
             printed = float(artefacts._cell(row["threshold"], "threshold"))
