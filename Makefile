@@ -30,8 +30,7 @@ test: env  ## the tests, quick faults included
 	@.venv/bin/python -m pytest -q -n 2 --dist worksteal
 
 coverage: env  ## branch coverage of the library under the tests, subprocesses and notebooks included; keeps recorded/coverage.json
-	@.venv/bin/python -m pytest -q -n 2 --dist worksteal --cov --cov-report=term --cov-report=json:_build/coverage.json
-	@.venv/bin/python -m deepcovid_lib.coverage _build/coverage.json
+	@.venv/bin/python -m deepcovid_lib.coverage
 
 test-faults: env  ## the slow faults: kills, full disks; RECORD=recorded/faults.json runs all and keeps the outcome
 	@.venv/bin/python -m pytest -q -n 2 --dist loadfile tests/faults --faults $(if $(RECORD),--record-faults $(RECORD),-m slow_fault)

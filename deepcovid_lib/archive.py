@@ -78,7 +78,7 @@ def results(run: Run, folder: Path) -> Path:
         told["settings"] = {key: value for key, value in run.settings.items() if not key.startswith("folders")}
         (base / "run.yaml").write_text(yaml.safe_dump(told, sort_keys=False, allow_unicode=True), encoding="utf-8")
         write_json(runs.facts_of(run), base / "facts.json")
-        for kind in ("funnel.csv", "tables/*.csv", "figures/*.csv", "values/*.json"):
+        for kind in ("funnel.csv", "tables/[!.]*.csv", "figures/[!.]*.csv", "values/[!.]*.json"):
             for source in run.folder.glob(kind):
                 if source.stem not in withheld:
                     _copy(source, base / source.relative_to(run.folder))

@@ -177,6 +177,13 @@ def files(run: Run, slug: str) -> list[Path]:
     return sorted(found) if (folder / f"{slug}.json").is_file() else []
 
 
+def files_of(run: Run, said: Mapping[str, str]) -> list[Path]:
+    """Return the files of what a notebook's output says that it stands for, as `told` gives it."""
+    if "slug" in said:
+        return files(run, said["slug"])
+    return [run.folder / "values" / f"{said['values']}.json"] if "values" in said else []
+
+
 def digest(run: Run, slug: str) -> str:
     """Return one SHA-256 over all files of a figure or table."""
     listed = "".join(f"{path.name} {sha256(path)}\n" for path in files(run, slug))

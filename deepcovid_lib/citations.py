@@ -101,7 +101,8 @@ def of_artefact(
     run : str
         The run its numbers come from.
     commit : str or None
-        The project's commit then, as `runs.commit` gives it: with a ``+`` where files were changed since.
+        The project's commit then, as `runs.commit` gives it: with a ``+`` where files were changed since. Of several,
+        all, joined by ``and``.
     url : str
         Its page, where the book's own address is known.
     root : Path, optional
@@ -111,7 +112,7 @@ def of_artefact(
     kind = "table" if slug.startswith("tab-") else "figure"
     note = f"{kind.capitalize()} {slug} of run {run}"
     if commit:
-        note += f" at commit {commit.removesuffix('+')}" + (", files changed since" if commit.endswith("+") else "")
+        note += f" at commit {commit.replace('+', '')}" + (", files changed since" if "+" in commit else "")
     if number:
         note += f"; after {number} of the paper"
     return Entry(

@@ -1,22 +1,26 @@
 """How much of the library its tests run: the record of a measurement, and its section in the book.
 
-From a shell, after the tests: ``python -m deepcovid_lib.coverage REPORT.json`` keeps what coverage.py reported.
+From a shell in a checkout, ``python -m deepcovid_lib.coverage`` runs all quick tests and keeps what coverage.py says.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from deepcovid_lib import records, runs
-from deepcovid_lib.files import read_json, write_json
+from deepcovid_lib.files import fingerprint, read_json, write_json
 
 WANTED = 95  # per cent
 NAME = "coverage.json"
+TESTS = ("-q", "-n", "2", "--dist", "worksteal")
 
 
 def summary(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,17 +103,24 @@ def section(told: Mapping[str, Any]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m deepcovid_lib.coverage", description="Keep a report of coverage.")
-    parser.add_argument("report", type=Path, help="coverage.py's JSON report")
-    path = parser.parse_args().report
-    report = read_json(path)
-    told, measured = summary(report), datetime.fromisoformat(report["meta"]["timestamp"])
+    parser = argparse.ArgumentParser(
+        prog="python -m deepcovid_lib.coverage", description="Run all quick tests and keep how much of the library ran."
+    )
+    parser.parse_args()
     library = Path(__file__).parent
-    changed = max(file.stat().st_mtime for file in library.rglob("*.py"))
-    if changed > measured.timestamp():
-        sys.stderr.write(f"{path} is older than the library it would speak of; run make coverage again\n")
-        return 2
-    when = {"date": f"{measured:%Y-%m-%d}", "commit": runs.commit(library)}
+    before = fingerprint(*sorted(library.rglob("*.py")))
+    when = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": runs.commit(library)}
+    unaltered = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    with tempfile.TemporaryDirectory(prefix="deepcovid-coverage-") as scratch:
+        report = Path(scratch) / NAME
+        options = [*TESTS, "--cov", "--cov-report=term", f"--cov-report=json:{report}"]
+        if subprocess.run([sys.executable, "-m", "pytest", *options], cwd=library.parent, env=unaltered).returncode:
+            sys.stderr.write("not all tests passed, so nothing is kept\n")
+            return 1
+        told = summary(read_json(report))
+    if fingerprint(*sorted(library.rglob("*.py"))) != before:
+        sys.stderr.write("the library was changed while the tests ran, so nothing is kept; run make coverage again\n")
+        return 1
     write_json({**when, **told}, records.folder() / NAME)
     sys.stderr.write(f"{told['percent']}% of statements and branches were run; kept in recorded/{NAME}\n")
     return 0

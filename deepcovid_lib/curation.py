@@ -329,7 +329,11 @@ def _step(source: str, step: int, rule: str, rows: pd.DataFrame) -> pd.DataFrame
 
 
 def _same_film_same_patient(manifest: pd.DataFrame) -> pd.Series:
-    """Give copies of one film on one side one patient, where the source tells none: they are no two observations."""
+    """Give copies of one film on one side one patient, where the source tells none: they are no two observations.
+
+    A copy whose patient is told lends its patient to those that are not.
+    """
     untold = manifest["patient_id"].str.contains(f":{UNTOLD}", regex=False)
-    first = manifest[untold].groupby(["source", "split", "sha256"])["patient_id"].transform("first")
-    return first.reindex(manifest.index).fillna(manifest["patient_id"])
+    told_first = manifest.assign(untold=untold).sort_values("untold", kind="stable")
+    first = told_first.groupby(["source", "split", "sha256"])["patient_id"].transform("first")
+    return manifest["patient_id"].where(~untold, first)

@@ -110,8 +110,11 @@ class Edition(_Strict):
     publish_films: bool
 
     @model_validator(mode="after")
-    def _test_only_what_can_be_tested(self) -> Edition:
-        if self.tests_paper and "phantom" in (self.positives, self.negatives):
+    def _compare_and_test_only_what_can_be(self) -> Edition:
+        drawn = {self.positives == "phantom", self.negatives == "phantom"}
+        if len(drawn) == 2:
+            raise ValueError("phantoms against real films compare a program with people: draw both classes or neither")
+        if self.tests_paper and True in drawn:
             raise ValueError("synthetic films test nothing of the paper: leave tests_paper empty")
         return self
 
@@ -216,8 +219,26 @@ def parse_settings(assignments: list[str]) -> dict[str, Any]:
     return settings
 
 
+def has_papers_images(edition: Edition) -> bool:
+    """Say whether an edition's images are the authors' own, or drawn by the paper's rules from its two sources.
+
+    References
+    ----------
+    Paper, Section II.
+
+    Examples
+    --------
+    >>> has_papers_images(resolve("covid-xray-5k")), has_papers_images(resolve("open-cxr"))
+    (True, False)
+    """
+    sources = (edition.positives, edition.negatives)
+    return sources in (("released", "released"), ("cohen", "chexpert")) and not edition.options
+
+
 def follows_paper(edition: Edition) -> bool:
-    """Say whether an edition's weights, images' size, copies and recipe are those that the paper prints.
+    """Say whether an edition's weights, images' size and fit, copies and recipe are those that the paper prints.
+
+    The paper prints that images are resized to a square, and no crop.
 
     References
     ----------
@@ -236,8 +257,9 @@ def follows_paper(edition: Edition) -> bool:
         "section-4a/image-side": edition.preset.size,
         "table-1/training/covid-augmented": edition.copies * told["table-1/training/covid"],
     }
-    other = (edition.weights, recipe.optimizer, recipe.features, recipe.weight_decay)
-    return all(told[name] == value for name, value in printed.items()) and other == ("imagenet", "adam", "raw", 0.0)
+    other = (edition.weights, edition.preset.fit, recipe.optimizer, recipe.features, recipe.weight_decay)
+    as_printed = ("imagenet", "squash", "adam", "raw", 0.0)
+    return all(told[name] == value for name, value in printed.items()) and other == as_printed
 
 
 def _keys() -> list[str]:

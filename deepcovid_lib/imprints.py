@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from deepcovid_lib.runs import Run
 
 DIGITS = 12
 SCORED = {"stages.all_scores", "stages.scores", "stages.history"}
+MADE = {"recorded": ("finetune-", "plan"), "shortcuts": ("ladder",), "recipes": ("sweep-",)}
+"""The stages of a recorded run that made what a page shows of it; on other pages, all."""
 
 
 def gather(
@@ -109,6 +112,7 @@ def _about(
     run: Run, record: dict[str, Any], stage: str, origin: Origin, inputs: dict[str, str]
 ) -> list[tuple[str, str]]:
     slug, recorded, facts = record["slug"], record.get("recorded", ""), _facts(run, record, stage)
+    seconds = [fact["seconds"] for fact in facts if "seconds" in fact and not recorded]
     rows = [("Run", f"{run.name} ({run.edition.title})")]
     if recorded:
         rows.append(("Shows", f"the recorded run {recorded}"))
@@ -125,33 +129,48 @@ def _about(
         ]
         if heads:
             rows.append(("Heads" if len(heads) > 1 else "Head", ", ".join(heads)))
-    versions = ", ".join(f"{name} {version}" for name, version in facts.get("versions", {}).items())
     rows += [
-        ("Made", _when(facts.get("started", ""))),
-        ("Wall time", f"{facts['seconds']:.0f} s, the whole notebook" if "seconds" in facts and not recorded else ""),
-        ("Device", facts.get("device", "")),
-        ("Commit", facts.get("commit") or "outside a checkout"),
-        ("Versions", f"Python {facts['python']}, {versions}" if "python" in facts else ""),
+        ("Made", _when([fact["started"] for fact in facts if "started" in fact])),
+        ("Wall time", "".join(f"{each:.0f} s, the whole notebook" for each in seconds)),
+        ("Device", _each((fact.get("device", "") for fact in facts), "; ")),
+        ("Commit", _commits(facts) or "outside a checkout"),
+        ("Versions", _each(map(_versions, facts), "; ")),
     ]
     return [(name, text) for name, text in rows if text]
 
 
-def _facts(run: Run, record: dict[str, Any], stage: str) -> dict[str, Any]:
-    """The facts of the notebook that made an artefact, or of the recorded run's last stage that made numbers."""
+def _facts(run: Run, record: dict[str, Any], stage: str) -> list[dict[str, Any]]:
+    """The facts of the notebook that made an artefact, or of the recorded run's stages that did, in their order."""
     if not record.get("recorded"):
-        return runs.facts_of(run).get(stage, {})
+        return [runs.facts_of(run).get(stage, {})]
     facts = records.facts(record["recorded"])
-    made = [known for known in facts if not known.startswith(("book", "replay"))]
-    return facts[max(made, key=lambda known: facts[known].get("started", ""))] if made else {}
+    made = [fact for known, fact in facts.items() if known.startswith(MADE.get(stage, ("",)))]
+    return sorted(made, key=lambda fact: fact.get("started", ""))
 
 
-def _when(started: str) -> str:
-    return started[:16].replace("T", " ") + " UTC" if started else ""
+def _when(started: list[str]) -> str:
+    """The minute in which something was made, or the first and the last of several."""
+    minutes = sorted({each[:16].replace("T", " ") for each in started if each})
+    return " to ".join(dict.fromkeys((minutes[0], minutes[-1]))) + " UTC" if minutes else ""
+
+
+def _versions(fact: dict[str, Any]) -> str:
+    named = "".join(f", {name} {version}" for name, version in fact.get("versions", {}).items())
+    return f"Python {fact['python']}{named}" if "python" in fact else ""
+
+
+def _commits(facts: list[dict[str, Any]]) -> str:
+    return _each((fact.get("commit") or "" for fact in facts), " and ")
+
+
+def _each(texts: Iterable[str], between: str) -> str:
+    """Different texts in their order."""
+    return between.join(dict.fromkeys(filter(None, texts)))
 
 
 def _bibtex(run: Run, record: dict[str, Any], stage: str, home: str) -> str:
     slug, made_by = record["slug"], record.get("recorded") or run.name
-    commit = _facts(run, record, stage).get("commit") or ""
+    commit = _commits(_facts(run, record, stage))
     url = f"{home.rstrip('/')}/at/{slug}.html" if home else ""
     entry = citations.of_artefact(
         slug, record["caption"], record["number"], run=made_by, commit=commit, url=url, root=run.root

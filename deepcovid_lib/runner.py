@@ -190,20 +190,23 @@ def check_all(run: Run) -> None:
     Raises
     ------
     Problem
-        As `check_seal` and `artefacts.check` do, or naming the figure or table that no notebook made.
+        As `check_seal` and `artefacts.check` do, or naming the file that no notebook made.
     """
-    made = set()
+    made: set[Path] = set()
     for path in sorted((run.folder / "notebooks").glob("*.ipynb")):
         if not path.stem.endswith(".failed"):
             check_seal(path, run)
             made |= check_artefacts(path, run)
-    unmade = sorted(artefacts.published(run).keys() - made)
+    there = {path for kind in ("figures", "tables", "values") for path in (run.folder / kind).glob("[!.]*")}
+    unmade = sorted(there - made)
     if unmade:
-        raise Problem(f"'{unmade[0]}' was made by no notebook of the run", file=run.folder, remedy="delete its files")
+        raise Problem(
+            "was made by no notebook of the run", file=unmade[0].relative_to(run.root), remedy="delete or move it"
+        )
 
 
-def check_artefacts(path: Path, run: Run) -> set[str | None]:
-    """Refuse what an executed notebook published and the run no longer holds so; return the slugs.
+def check_artefacts(path: Path, run: Run) -> set[Path]:
+    """Refuse what an executed notebook published and the run no longer holds so; return the files.
 
     Raises
     ------
@@ -214,7 +217,7 @@ def check_artefacts(path: Path, run: Run) -> set[str | None]:
     published = list(filter(None, map(artefacts.told, outputs)))
     for said in published:
         artefacts.check(run, said, file=path.name)
-    return {said.get("slug") for said in published}
+    return {file for said in published for file in artefacts.files_of(run, said)}
 
 
 def outdated(path: Path, run: Run) -> str:

@@ -75,14 +75,16 @@ class Run:
     def tests(self, what: str) -> bool:
         """Say whether this run's `what` ("counts" or "performance") tests the paper's printed values.
 
-        True only where the edition holds the paper's data and nothing that bears on `what` is overridden; performance
-        only where networks are pretrained and the head is trained as the paper prints.
+        True only where the edition says so, draws its images as the paper did, and nothing that bears on `what` is
+        overridden; performance only where networks are pretrained and the head is trained as the paper prints.
         """
         harmless = ["folders", "models", "engine", "publish_films", "title", "about"]
         if what == "counts":
             harmless += ["weights", "recipe", "preset"]
         touched = [key for key in self.settings if key.split(".")[0] not in harmless]
-        followed = what != "performance" or editions.follows_paper(self.edition)
+        followed = editions.has_papers_images(self.edition)
+        if what == "performance":
+            followed = followed and editions.follows_paper(self.edition)
         return what in self.edition.tests_paper and not touched and followed
 
 
@@ -267,9 +269,11 @@ def cores() -> int:
 def commit(folder: Path) -> str | None:
     """Return the checkout's commit, with a `+` where files were changed, or code, editions or notebooks added, since.
 
-    None outside a checkout.
+    None where nothing of the folder is in a repository: one around it tells nothing of this code.
     """
     try:
+        if not _git(folder, "ls-files", "."):
+            return None
         told = _git(folder, "describe", "--always", "--dirty=+", "--exclude=*", "--abbrev=12")
         new = told and _git(
             folder, "ls-files", "--others", "--exclude-standard", ":/deepcovid_lib", ":/editions", ":/notebooks"

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from deepcovid_lib.features import Counts
 
 BESIDE = ("funnel.csv", "rejected.csv")
+BEGAN = {modules: lineage.code(modules) for modules in (lineage.CURATING, lineage.TRAINING)}
+"""Fingerprints of the code as this process found it."""
 READERS = {
     "cohen": cohen.candidates,
     "chexpert": chexpert.candidates,
@@ -72,10 +74,12 @@ def candidates(run: Run) -> list[Candidates]:
 
 def curate(run: Run) -> None:
     """Choose the run's images; leaves `manifest.csv`, `funnel.csv`, `rejected.csv`, and `curated.json` with digests."""
-    split = run.edition.split
+    split, hangs_on = run.edition.split, _curating(run)
     counts = {} if split == "released" else _counts(run)
     curated = curation.curate(candidates(run), seed=run.edition.seed, **counts)
     rows = curated.manifest.assign(path=[_relative(path, run.root) for path in curated.manifest["path"]])
+    if _curating(run) != hangs_on:
+        raise Problem("a label table was changed while images were chosen", remedy="give the same command again")
     write_csv(curated.funnel, run.folder / "funnel.csv")
     write_csv(
         curated.rejected.assign(path=[_relative(path, run.root) for path in curated.rejected["path"]]),
@@ -176,7 +180,7 @@ def _note_curated(run: Run, manifest: Path) -> None:
 def _curating(run: Run) -> dict[str, object]:
     """What a manifest hangs on, beside the images: the code, what the edition asks, and the sources' tables."""
     asked = run.edition.model_dump(mode="json", include=set(lineage.ASKED_FOR_CURATION))
-    return {"code": lineage.code(lineage.CURATING), "asked": asked, "tables": _label_tables(run)}
+    return {"code": _own_code(lineage.CURATING), "asked": asked, "tables": _label_tables(run)}
 
 
 def _metadata(run: Run) -> Path | None:
@@ -223,8 +227,8 @@ def trust(run: Run) -> str:
         return "Not as a test of the paper: its images are not as many as the paper's Table I counts."
     if "performance" in run.edition.tests_paper:
         return (
-            "Not as a test of the paper: this run has other settings or another recipe, so its numbers neither confirm "
-            "nor refute the printed ones."
+            "Not as a test of the paper: this run has other images, networks, settings or another recipe, so its "
+            "numbers neither confirm nor refute the printed ones."
         )
     untrained = " and untrained networks" if run.edition.weights == "random" else ""
     return (
@@ -277,6 +281,7 @@ def fit(run: Run, model: str) -> Path:
             return folder
         from deepcovid_lib import features, finetune, heads, scaling
 
+        meant = _meant(run, model)
         wanted = features.requests(rows, copies=run.edition.copies, seed=run.edition.seed)
         loaded = backbone(run, model)
         features.extract(wanted, loaded, preset=preset(run), cache=run.cache)
@@ -300,10 +305,14 @@ def fit(run: Run, model: str) -> Path:
             group=manifests.group(tested).to_numpy(), score=finetune.score(numbers, fitted.head, model)
         )
         manifests.check_scores(scored)
+        if _meant(run, model) != meant:
+            raise Problem(
+                "was changed while a head was trained on it", file=run.manifest, remedy="give the same command again"
+            )
         write_csv(scored, folder / "scores.csv")
         write_csv(fitted.history, folder / "history.csv")
         given = {name: sha256(folder / f"{name}.csv") for name in fits.GIVEN}
-        metadata = {**_meant(run, model), **given, "weights_id": loaded.weights_id, "run": run.name}
+        metadata = {**meant, **given, "weights_id": loaded.weights_id, "run": run.name}
         heads.save(folder / "head.safetensors", fitted.head, metadata)
     return folder
 
@@ -358,7 +367,14 @@ def _phantoms(run: Run, options: dict) -> Candidates:
 def _meant(run: Run, model: str) -> dict[str, object]:
     """What a head of this run must say of itself."""
     asked = fits.meant(run.edition.model_dump(mode="json"), model)
-    return asked | {"manifest": sha256(run.manifest), "code": lineage.code(lineage.TRAINING)}
+    return asked | {"manifest": sha256(run.manifest), "code": _own_code(lineage.TRAINING)}
+
+
+def _own_code(modules: tuple[str, ...]) -> str:
+    """The fingerprint of code that this process runs; refuse where its files are no longer those it began with."""
+    if lineage.code(modules) != BEGAN[modules]:
+        raise Problem("the library was changed while it ran", remedy="start again; in Jupyter, restart the kernel")
+    return BEGAN[modules]
 
 
 def _known(run: Run, model: str) -> None:

@@ -167,14 +167,20 @@ def recorded(name: str) -> pd.DataFrame:
 
 
 def record(run: Run, row: pd.DataFrame) -> Path:
-    """Keep a sweep under `recorded/recipes-<run>/`: its numbers, and when and where they were made.
+    """Keep a sweep of a recorded run under `recorded/recipes-<run>/`: its numbers, when and where they were made.
 
     Parameters
     ----------
     run : Run
     row : DataFrame
         Of `compared`, just made. It takes the place of an earlier one of its name; the other sweeps stay.
+
+    Raises
+    ------
+    Misuse
+        If no such run is recorded under the run's name: another edition, or other settings.
     """
+    _refuse_unrecorded(run)
     name, folder = row["name"].iloc[0], records.folder() / f"recipes-{run.name}"
     fact, before = runs.facts_of(run)[f"sweep-{name}"], recorded(run.name)
     facts = {} if before.empty else records.facts(folder.name)
@@ -196,6 +202,8 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     try:
         run = runs.reopen(asked.run)
+        if asked.record:
+            _refuse_unrecorded(run)
         for name in asked.names:
             with runs.timed(run, f"sweep-{name}"):
                 row = compared(run, name, FULL if asked.full else SMALL)
@@ -207,6 +215,11 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"deepcovid: {fault}\n")
         return 1
     return 0
+
+
+def _refuse_unrecorded(run: Run) -> None:
+    if (recorded := records.of(run)) != run.name:
+        raise Misuse(f"run '{run.name}' is recorded as '{recorded}'", remedy=f"give it that name: --name {recorded}")
 
 
 def _path(run: Run, name: str) -> Path:

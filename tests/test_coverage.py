@@ -1,5 +1,6 @@
 """What is recorded of the tests' coverage is what was reported, and it stands in the book."""
 
+import subprocess
 import sys
 
 import pytest
@@ -39,19 +40,40 @@ def test_the_section_says_whether_the_aim_is_met(lines, verdict):
     assert f"The aim of 95% is {verdict}. Below it are `sources/half.py` 64%, `most.py` 90%." in text
 
 
-@pytest.mark.parametrize(("day", "kept"), [("2999-01-02", True), ("2020-01-02", False)])
-def test_a_report_is_kept_with_its_own_date_unless_the_library_changed_since(tmp_path, monkeypatch, capsys, day, kept):
+@pytest.mark.parametrize(
+    ("passed", "during", "said"),
+    [
+        (True, "", "96.2% of statements and branches"),
+        (False, "", "not all tests passed"),
+        (True, "x = 1", "was changed while the tests ran"),
+    ],
+)
+def test_a_share_is_kept_of_all_tests_alone_and_of_one_library(tmp_path, monkeypatch, capsys, passed, during, said):
+    library = tmp_path / "deepcovid_lib"
+    library.mkdir()
+    (library / "coverage.py").write_text("")
+    monkeypatch.setattr(coverage, "__file__", str(library / "coverage.py"))
     monkeypatch.setattr(records, "folder", lambda: tmp_path)
-    write_json(REPORT | {"meta": {"timestamp": f"{day}T10:00:00"}}, tmp_path / "report.json")
-    monkeypatch.setattr(sys, "argv", ["coverage", str(tmp_path / "report.json")])
-    assert coverage.main() == (0 if kept else 2)
+    monkeypatch.setattr(sys, "argv", ["coverage"])
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-k one")
+
+    def run(command, *, cwd, env):
+        chosen = [word for word in command[3:] if not word.startswith("--cov")]
+        assert chosen == list(coverage.TESTS), "no test is left out"
+        assert (cwd, "PYTEST_ADDOPTS" in env) == (tmp_path, False)
+        (library / "coverage.py").write_text(during)
+        write_json(REPORT, command[-1].removeprefix("--cov-report=json:"))
+        return subprocess.CompletedProcess(command, 0 if passed else 1)
+
+    monkeypatch.setattr(coverage.subprocess, "run", run)
+    monkeypatch.setattr(coverage.runs, "commit", lambda folder: "abc")
+    kept = said.startswith("96")
+    assert coverage.main() == (0 if kept else 1)
+    assert said in capsys.readouterr().err
     assert (tmp_path / coverage.NAME).is_file() == kept
     if kept:
         told = read_json(tmp_path / coverage.NAME)
-        assert (told["statements_run"], told["date"]) == (290, day)
-        assert "commit" in told
-    else:
-        assert "older than the library" in capsys.readouterr().err
+        assert (told["statements_run"], told["commit"]) == (290, "abc")
 
 
 def test_the_shipped_record_adds_up():

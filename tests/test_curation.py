@@ -261,6 +261,17 @@ def test_one_film_twice_on_a_side_is_one_patient_where_the_source_tells_none(off
     assert patients.nunique() == offered.rows["patient_id"].nunique() - 1
 
 
+@pytest.mark.parametrize("told", [8, 9])
+def test_a_copy_whose_patient_is_told_lends_it_to_the_other(offered, told):
+    rows = offered.rows.assign(split=["train", "train", "test"] + ["test"] * 10)
+    rows["patient_id"] = [
+        f"x:untold-{number}" if number in {8, 9} - {told} else name for number, name in enumerate(rows["patient_id"])
+    ]
+    Path(rows["path"][9]).write_bytes(Path(rows["path"][8]).read_bytes())
+    patients = curation.curate([Candidates(rows, offered.funnel)], seed=0).manifest["patient_id"]
+    assert patients[8] == patients[9] == rows["patient_id"][told]
+
+
 def test_sources_with_and_without_a_split_do_not_mix(offered):
     other = Candidates(offered.rows.assign(split="test"), offered.funnel)
     with pytest.raises(Problem, match="brings its own split and another does not"):

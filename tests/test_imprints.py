@@ -79,6 +79,34 @@ def test_an_imprint_names_the_cell_the_functions_and_the_inputs(run):
     assert one["Head"].startswith("ResNet18 ")
 
 
+@pytest.mark.parametrize(
+    ("page", "made", "commit"),
+    [
+        ("recorded", "2026-11-23 08:00 to 2026-11-23 09:00 UTC", "one+ and two"),
+        ("shortcuts", "2026-11-27 10:00 UTC", "three"),
+        ("speed", "2026-11-23 08:00 to 2026-11-27 10:00 UTC", "one+ and two and three"),
+    ],
+)
+def test_a_recorded_artefact_is_dated_by_the_stages_that_made_it(run, monkeypatch, page, made, commit):
+    facts = {
+        "finetune-resnet18": {"started": "2026-11-23T09:00:10+00:00", "commit": "two", "python": "3", "device": "one"},
+        "finetune-resnet50": {"started": "2026-11-23T08:00:10+00:00", "commit": "one+", "python": "3", "device": "one"},
+        "ladder": {"started": "2026-11-27T10:00:00+00:00", "commit": "three", "python": "4", "device": "other"},
+    }
+    monkeypatch.setattr(imprints.records, "facts", lambda name: facts)
+    publish(run, "fig-roc")
+    (run.folder / "notebooks/roc.ipynb").rename(run.folder / f"notebooks/{page}.ipynb")
+    path = run.folder / "figures/fig-roc.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"recorded": "real"}))
+    known = imprints.gather(run, [f"notebooks/{page}"], [], hidden=frozenset(), home="")["fig-roc"]
+    about = dict(known["about"])
+    assert (about["Made"], about["Commit"], about["Shows"]) == (made, commit, "the recorded run real")
+    assert about["Device"] == {"recorded": "one", "shortcuts": "other", "speed": "one; other"}[page]
+    assert "Wall time" not in about
+    noted = commit.replace("+", "") + (", files changed since" if "+" in commit else "")
+    assert f"of run real at commit {noted}" in known["bibtex"]
+
+
 def test_the_citation_holds_the_permalink_where_the_book_is_published(run):
     publish(run, "fig-roc")
     assert "at/fig-roc.html" not in gather(run)["fig-roc"]["bibtex"]

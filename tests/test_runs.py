@@ -91,3 +91,6 @@ def test_an_edition_that_is_not_committed_marks_the_commit(tmp_path, added, dirt
     assert len(runs.commit(tmp_path)) == 12
     (tmp_path / added).write_text("")
     assert runs.commit(tmp_path).endswith("+") == dirty
+    assert runs.commit(tmp_path / "editions") is not None
+    (tmp_path / "installed").mkdir()
+    assert runs.commit(tmp_path / "installed") is None, "a repository around a folder tells nothing of it"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from deepcovid_lib import heads, manifest, predict, runs, stages
+from deepcovid_lib import editions, heads, manifest, predict, runs, stages
 from deepcovid_lib.problems import Misuse
 
 ROOT = Path(__file__).parent.parent
@@ -105,8 +105,8 @@ def test_only_as_many_images_as_the_papers_test_its_performance(monkeypatch, ima
 @pytest.mark.parametrize(
     ("edition", "settings", "said"),
     [
-        ("covid-xray-5k", {"recipe.epochs": 50}, "has other settings or another recipe"),
-        ("covid-xray-5k", {"seed": 7}, "has other settings or another recipe"),
+        ("covid-xray-5k", {"recipe.epochs": 50}, "has other images, networks, settings or another recipe"),
+        ("covid-xray-5k", {"seed": 7}, "has other images, networks, settings or another recipe"),
         ("phantom", {}, "uses other images"),
     ],
 )
@@ -125,6 +125,28 @@ def test_why_a_run_tests_nothing_of_the_paper_is_told_as_it_is(edition, settings
 def test_a_setting_takes_from_the_paper_what_it_bears_on(settings, counts, performance):
     run = runs.resolve("covid-xray-5k", settings=settings)
     assert (run.tests("counts"), run.tests("performance")) == (counts, performance)
+
+
+@pytest.mark.parametrize(
+    ("change", "counts", "performance"),
+    [
+        (("negatives: chexpert", "negatives: nih"), False, False),
+        (("seed: 2020", "options: {cohen: {views: [PA, AP]}}\nseed: 2020"), False, False),
+        (("seed: 2020", "preset: {fit: crop}\nseed: 2020"), True, False),
+        (("seed: 2020", "seed: 2021"), True, True),
+    ],
+)
+def test_a_copied_edition_tests_the_paper_only_as_far_as_it_does_the_same(
+    monkeypatch, tmp_path, change, counts, performance
+):
+    text = (editions.folder() / "covid-xray-5k-rebuilt.yaml").read_text(encoding="utf-8")
+    assert change[0] in text
+    (tmp_path / "own.yaml").write_text(text.replace(*change), encoding="utf-8")
+    monkeypatch.setattr(editions, "folder", lambda: tmp_path)
+    run = runs.resolve("own")
+    assert (run.tests("counts"), run.tests("performance")) == (counts, performance)
+    if not performance:
+        assert "has other images, networks, settings or another recipe" in stages.trust(run)
 
 
 def test_a_run_with_a_manifest_is_not_planned_over(monkeypatch, tmp_path):

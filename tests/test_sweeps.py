@@ -1,5 +1,7 @@
 """Sweeps: whole patients, named and recorded as numbers."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,6 +22,7 @@ FILMS = pd.DataFrame({"patient_id": [f"p{k // 2}" for k in range(240)]}).assign(
 def run(tmp_path, monkeypatch):
     """A run without films, whose sweep `crop` scores by made-up numbers."""
     monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
+    shutil.copytree(records.folder() / "phantom", tmp_path / "recorded" / "phantom")
     monkeypatch.setattr(records, "folder", lambda: tmp_path / "recorded")
     monkeypatch.setattr(stages, "manifest", lambda run: FILMS)
 
@@ -53,6 +56,22 @@ def test_sweeps_are_run_by_name_and_recorded(run, tmp_path):
     assert kept.loc[0, "seconds"] >= 0
     assert records.facts("recipes-phantom").keys() == {"sweep-crop"}
     assert not pd.read_csv(tmp_path / "results/phantom/sweeps/crop.csv").empty
+
+
+@pytest.mark.parametrize(
+    ("edition", "name", "settings", "said"),
+    [
+        ("tiny", "phantom", {}, "no recorded run of edition 'tiny'"),
+        ("phantom", "phantom", {"recipe.epochs": 50}, "no recorded run of edition 'phantom' with recipe"),
+        ("phantom", "mine", {}, "recorded as 'phantom'"),
+    ],
+)
+def test_a_sweep_of_another_run_is_not_recorded(run, tmp_path, capsys, edition, name, settings, said):
+    shutil.rmtree(run.folder)
+    runs.begin(edition, name=name, settings=settings)
+    assert sweeps.main([name, "crop", "--record"]) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "recorded" / f"recipes-{name}").exists()
 
 
 def test_what_was_recorded_before_stays(run, monkeypatch):

@@ -216,8 +216,8 @@ def test_what_was_drawn_and_changed_since_is_refused(tmp_path):
 
 @pytest.mark.fault(
     "numbers",
-    "a table, or the data of a figure, is edited by hand before results are archived or a run is recorded",
-    done="it is refused; the line names the notebook that made it",
+    "a table, or the data of a figure, is edited or added by hand before results are archived or a run is recorded",
+    done="it is refused; the line names the notebook that made it, or the file that none made",
     lost="nothing",
     rerun="delete the executed notebook and give the same command again",
 )
@@ -225,7 +225,7 @@ def test_what_was_drawn_and_changed_since_is_refused(tmp_path):
 def test_an_edited_table_is_neither_archived_nor_recorded(run, kind):
     path = executed(run)
     shown = artefacts.table(run, "tab-x", DataFrame({"auc": [0.5]}), caption="X.")
-    with pytest.raises(Problem, match="'tab-x' was made by no notebook of the run; delete its files"):
+    with pytest.raises(Problem, match=r"tab-x\.csv: was made by no notebook of the run"):
         runner.check_all(run)
     artefacts.values(run, "x", {"auc": 0.5})
     said = {"slug": "tab-x", "sha256": shown.digest}, {"values": "x", "sha256": sha256(run.folder / "values/x.json")}
@@ -234,6 +234,11 @@ def test_an_edited_table_is_neither_archived_nor_recorded(run, kind):
     nbformat.write(known, path)
     runner.seal(path, {}, {})
     runner.check_all(run)
+    stray = (run.folder / kind).with_name("mine" + Path(kind).suffix)
+    stray.write_text("auc\n0.9\n")
+    with pytest.raises(Problem, match=rf"{stray.name}: was made by no notebook of the run"):
+        runner.check_all(run)
+    stray.unlink()
     edited = run.folder / kind
     edited.write_text(edited.read_text().replace("0.5", "0.9"))
     with pytest.raises(Problem, match=rf"scores\.ipynb: shows .*, changed since it was made; .*{AGAIN}"):
@@ -383,10 +388,43 @@ def test_a_manifest_of_other_code_is_refused_and_made_anew(run, monkeypatch):
     run = runs.begin("tiny", name="small", settings=SMALL)
     stages.manifest(run)
     monkeypatch.setattr(lineage, "CURATING", ("images",))
+    monkeypatch.setitem(stages.BEGAN, ("images",), lineage.code(("images",)))
     with pytest.raises(Problem, match=r"manifest\.csv: was curated by other code, .*; delete it to curate again"):
         stages.manifest(run)
     pipeline._forget_outdated(run)
     assert not run.manifest.exists()
+
+
+@pytest.mark.fault(
+    "numbers",
+    "the library or a label table is changed while images are chosen or a head is trained",
+    done="nothing is kept; one line says what was changed",
+    lost="the time of that stage",
+    rerun="give the command again; in Jupyter, restart the kernel",
+)
+def test_what_is_changed_while_a_stage_runs_is_not_sealed_as_what_ran(run, monkeypatch):
+    run = runs.begin("tiny", name="small", settings=SMALL)
+    tables = iter([{"a.csv": "before"}, {"a.csv": "after"}])
+    with monkeypatch.context() as patch, pytest.raises(Problem, match="a label table was changed while images were"):
+        patch.setattr(stages, "_label_tables", lambda run: next(tables))
+        stages.manifest(run)
+    code, choose = lineage.code, stages.curation.curate
+    with monkeypatch.context() as patch, pytest.raises(Problem, match="the library was changed while it ran; start ag"):
+        pulled = {"": ""}
+
+        def curate(*given, **asked):
+            pulled.update({"": "+"})
+            return choose(*given, **asked)
+
+        patch.setattr(stages.curation, "curate", curate)
+        patch.setattr(lineage, "code", lambda modules: code(modules) + pulled[""])
+        stages.manifest(run)
+    assert not run.manifest.exists()
+    stages.manifest(run)
+    with monkeypatch.context() as patch, pytest.raises(Problem, match="the library was changed while it ran; start ag"):
+        patch.setattr(lineage, "code", lambda modules: "pulled" if "finetune" in modules else code(modules))
+        stages.fit(run, "resnet18")
+    assert not list(run.fit("resnet18").glob("*"))
 
 
 @pytest.mark.fault(
@@ -512,6 +550,19 @@ def test_other_code_uses_no_entry_of_the_cache(monkeypatch):
 def test_synthetic_films_cannot_claim_to_test_the_paper(run):
     with pytest.raises(Problem, match="synthetic films test nothing of the paper"):
         runs.resolve("tiny", settings={"tests_paper": ["performance"]})
+
+
+@pytest.mark.fault(
+    "numbers",
+    "an edition sets phantoms of one class against real films of the other",
+    done="it is refused in one line before anything is made",
+    lost="nothing",
+    rerun="draw both classes or neither",
+)
+@pytest.mark.parametrize("mixed", [{"negatives": "nih"}, {"positives": "cohen"}])
+def test_phantoms_are_not_compared_with_real_films(run, mixed):
+    with pytest.raises(Problem, match="draw both classes or neither"):
+        runs.resolve("tiny", settings=mixed)
 
 
 @pytest.mark.fault(
