@@ -7,7 +7,7 @@ SHELL := /bin/bash
 export PYTHONDONTWRITEBYTECODE :=
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env book test coverage test-faults browser bench repository archive lock clean
+.PHONY: help env book test coverage test-faults browser environments bench repository archive lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ test-faults: env  ## the slow faults: kills, full disks; RECORD=recorded/faults.
 
 browser: env  ## every page of BOOK (default the last one built) of EDITION in a browser: light, dark, wide, phone
 	@.venv/bin/python -m pytest -q tests/browser_checks.py --book $(or $(BOOK),_build/html) --run $(EDITION)
+
+environments: env  ## every notebook where only the wheel is installed, on two versions of Python
+	@.venv/bin/python tests/clean_environment.py
 
 bench: env  ## measure speed and memory beside their targets; keeps recorded/benchmarks
 	@.venv/bin/python -m benchmarks
