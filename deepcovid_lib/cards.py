@@ -78,7 +78,7 @@ def environment(run: Run) -> str:
     True
     """
     facts = records.facts(records.of(run)) if run.speed == "replay" else runs.facts_of(run)
-    noted = [facts[stage] for stage in (f"finetune-{model}" for model in run.edition.models) if stage in facts]
+    noted = list(filter(None, (runs.trained(facts, model) for model in run.edition.models)))
     if not noted:
         return "Where the heads were trained was not noted."
     told = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -218,9 +219,9 @@ def _predict(asked: argparse.Namespace) -> int:
     if asked.format == "csv":
         print(scored.to_csv(index=False, lineterminator="\n"), end="")
     elif asked.format == "json":
-        print(scored.to_json(orient="records", indent=1))
+        print(json.dumps(scored.to_dict("records"), indent=1))
     else:
-        print(scored.to_string(index=False))
+        print(scored.to_string(index=False, float_format=str))  # every digit: neither 0 nor 1 by rounding
     for problem in refused:
         print(f"deepcovid: {problem}", file=sys.stderr)
     return 1 if refused else 0

@@ -16,8 +16,8 @@ from deepcovid_lib.runs import Run
 
 DIGITS = 12
 SCORED = {"stages.all_scores", "stages.scores", "stages.history"}
-MADE = {"recorded": ("finetune-", "plan"), "shortcuts": ("ladder",), "recipes": ("sweep-",)}
-"""The stages of a recorded run that made what a page shows of it; on other pages, all."""
+MADE = {"recorded": ("trained-", "finetune-", "plan"), "shortcuts": ("ladder",), "recipes": ("sweep-",)}
+"""The stages of a recorded run that made what a page shows of it, the first kind that there is; on other pages, all."""
 
 
 def gather(
@@ -144,8 +144,8 @@ def _facts(run: Run, record: dict[str, Any], stage: str) -> list[dict[str, Any]]
     if not record.get("recorded"):
         return [runs.facts_of(run).get(stage, {})]
     facts = records.facts(record["recorded"])
-    made = [fact for known, fact in facts.items() if known.startswith(MADE.get(stage, ("",)))]
-    return sorted(made, key=lambda fact: fact.get("started", ""))
+    kinds = ([fact for known, fact in facts.items() if known.startswith(kind)] for kind in MADE.get(stage, ("",)))
+    return sorted(next(filter(None, kinds), []), key=lambda fact: fact.get("started", ""))
 
 
 def _when(started: list[str]) -> str:

@@ -98,8 +98,9 @@ def note(run: Run) -> str:
     if run.speed != "replay":
         return ""
     name = of(run)
-    days = [fact["started"][:10] for stage, fact in facts(name).items() if stage.startswith("finetune-")]
-    return f"Replayed from scores recorded on {max(days)} (run {name}); nothing was trained here."
+    noted = filter(None, (runs.trained(facts(name), model) for model in told(name)["asked"]["models"]))
+    day = max(fact["started"][:10] for fact in noted)
+    return f"Replayed from scores recorded on {day} (run {name}); nothing was trained here."
 
 
 def replay_seconds(edition: str, stage: str, *, settings: dict[str, Any] | None = None) -> float | None:

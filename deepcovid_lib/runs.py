@@ -224,6 +224,26 @@ def facts_of(run: Run) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
+def trained(facts: dict[str, Any], model: str) -> dict[str, Any] | None:
+    """Return the note of a head's training; in records that have none, that of its page, which trained it.
+
+    Parameters
+    ----------
+    facts : dict
+        Of `facts_of` or `records.facts`.
+    model : str
+
+    Examples
+    --------
+    >>> page = {"started": "2026-11-28T10:00:00+00:00"}
+    >>> trained({"finetune-resnet18": page, "trained-resnet18": {"started": "2026-11-27"}}, "resnet18")
+    {'started': '2026-11-27'}
+    >>> trained({"finetune-resnet18": page}, "resnet18") == page
+    True
+    """
+    return facts.get(f"trained-{model}") or facts.get(f"finetune-{model}")
+
+
 def retrain_seconds(run: Run, stage: str) -> float | None:
     """Return how long a notebook took with everything before it: the images, the features and the heads.
 
@@ -236,7 +256,7 @@ def retrain_seconds(run: Run, stage: str) -> float | None:
     Returns
     -------
     float or None
-        Seconds; None where one of the stages was not timed, as in a replayed run, or found features in the cache.
+        Seconds; None where one of the stages was not timed, as in a replayed run, or found its features or head there.
     """
     models = [model for model in run.edition.models if stage == f"finetune-{model}"] or run.edition.models
     before = ["curate", *(f"{made}-{model}" for made in ("extract", "finetune") for model in models)]
@@ -244,6 +264,9 @@ def retrain_seconds(run: Run, stage: str) -> float | None:
     if any(known.startswith(tuple(f"part-{model}-" for model in models)) for known in facts):
         return None  # done in parts, on who knows how many machines
     if any(facts.get(f"extract-{model}", {}).get("kept") for model in models):
+        return None
+    pages = ((facts.get(f"finetune-{model}", {}), trained(facts, model)) for model in models)
+    if any(head and head.get("started", "") < page.get("started", "") for page, head in pages):
         return None
     try:
         return sum(facts[needed]["seconds"] for needed in dict.fromkeys([*before, stage]))

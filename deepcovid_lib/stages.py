@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from filelock import FileLock
 
-from deepcovid_lib import curation, fits, images, lineage, records, tables
+from deepcovid_lib import curation, fits, images, lineage, records, runs, tables
 from deepcovid_lib import manifest as manifests
 from deepcovid_lib.files import read_json, replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Misuse, Problem
@@ -279,42 +279,48 @@ def fit(run: Run, model: str) -> Path:
             asked = run.edition.model_dump(mode="json")
             fits.check(folder, run.manifest, asked, code=lineage.code(lineage.TRAINING))
             return folder
-        from deepcovid_lib import features, finetune, heads, scaling
-
-        meant = _meant(run, model)
-        wanted = features.requests(rows, copies=run.edition.copies, seed=run.edition.seed)
-        loaded = backbone(run, model)
-        features.extract(wanted, loaded, preset=preset(run), cache=run.cache)
-        sides = {
-            side: (listed, features.gather(listed, loaded, preset=preset(run), cache=run.cache))
-            for side, listed in wanted.groupby("split")
-        }
-        listed, numbers = sides["train"]
-        recipe = finetune.Recipe(**run.edition.recipe.model_dump(exclude={"features"}))
-        fitted = scaling.fit(
-            numbers,
-            (listed["label"] == "covid").to_numpy(),
-            scale=run.edition.recipe.features,
-            backbone_name=model,
-            recipe=recipe,
-            seed=run.edition.seed,
-        )
-        listed, numbers = sides["test"]
-        tested = rows.set_index("image_id").loc[listed["image_id"]].reset_index()
-        scored = tested[["image_id", "patient_id", "label", "finding"]].assign(
-            group=manifests.group(tested).to_numpy(), score=finetune.score(numbers, fitted.head, model)
-        )
-        manifests.check_scores(scored)
-        if _meant(run, model) != meant:
-            raise Problem(
-                "was changed while a head was trained on it", file=run.manifest, remedy="give the same command again"
-            )
-        write_csv(scored, folder / "scores.csv")
-        write_csv(fitted.history, folder / "history.csv")
-        given = {name: sha256(folder / f"{name}.csv") for name in fits.GIVEN}
-        metadata = {**meant, **given, "weights_id": loaded.weights_id, "run": run.name}
-        heads.save(folder / "head.safetensors", fitted.head, metadata)
+        with runs.timed(run, f"trained-{model}"):
+            _train(run, model, rows)
     return folder
+
+
+def _train(run: Run, model: str, rows: pd.DataFrame) -> None:
+    """Train a head on the manifest's rows; leave it with its history and scores."""
+    from deepcovid_lib import features, finetune, heads, scaling
+
+    folder, meant = run.fit(model), _meant(run, model)
+    wanted = features.requests(rows, copies=run.edition.copies, seed=run.edition.seed)
+    loaded = backbone(run, model)
+    features.extract(wanted, loaded, preset=preset(run), cache=run.cache)
+    sides = {
+        side: (listed, features.gather(listed, loaded, preset=preset(run), cache=run.cache))
+        for side, listed in wanted.groupby("split")
+    }
+    listed, numbers = sides["train"]
+    recipe = finetune.Recipe(**run.edition.recipe.model_dump(exclude={"features"}))
+    fitted = scaling.fit(
+        numbers,
+        (listed["label"] == "covid").to_numpy(),
+        scale=run.edition.recipe.features,
+        backbone_name=model,
+        recipe=recipe,
+        seed=run.edition.seed,
+    )
+    listed, numbers = sides["test"]
+    tested = rows.set_index("image_id").loc[listed["image_id"]].reset_index()
+    scored = tested[["image_id", "patient_id", "label", "finding"]].assign(
+        group=manifests.group(tested).to_numpy(), score=finetune.score(numbers, fitted.head, model)
+    )
+    manifests.check_scores(scored)
+    if _meant(run, model) != meant:
+        raise Problem(
+            "was changed while a head was trained on it", file=run.manifest, remedy="give the same command again"
+        )
+    write_csv(scored, folder / "scores.csv")
+    write_csv(fitted.history, folder / "history.csv")
+    given = {name: sha256(folder / f"{name}.csv") for name in fits.GIVEN}
+    metadata = {**meant, **given, "weights_id": loaded.weights_id, "run": run.name}
+    heads.save(folder / "head.safetensors", fitted.head, metadata)
 
 
 def history(run: Run, model: str) -> pd.DataFrame:

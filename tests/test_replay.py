@@ -194,6 +194,12 @@ def test_the_seconds_of_both_speeds(shelf):
     (run.folder / "facts.json").write_text(json.dumps({stage: {"seconds": each} for stage, each in facts.items()}))
     assert runs.retrain_seconds(run, "scores") == 15
     assert runs.retrain_seconds(run, "finetune-resnet18") == 7
+    page = {"seconds": 4, "started": "2026-11-28T10:00:00+00:00"}
+    for began, known in (("2026-11-28T10:00:01+00:00", 7), ("2026-11-27T10:00:00+00:00", None)):
+        told = {"curate": {"seconds": 1}, "extract-resnet18": {"seconds": 2}, "finetune-resnet18": page}
+        told["trained-resnet18"] = {"seconds": 3, "started": began}
+        (run.folder / "facts.json").write_text(json.dumps(told))
+        assert runs.retrain_seconds(run, "finetune-resnet18") == known, "a page made anew did not train its head"
 
 
 def test_the_notebooks_that_start_from_scores_have_both_speeds():

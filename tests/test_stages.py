@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from deepcovid_lib import editions, heads, manifest, predict, runs, stages
+from deepcovid_lib import cards, cli, editions, heads, manifest, predict, runs, stages
+from deepcovid_lib.files import write_json
 from deepcovid_lib.problems import Misuse
 
 ROOT = Path(__file__).parent.parent
@@ -43,6 +44,28 @@ def test_a_second_call_makes_nothing_again(run):
     before = {path: path.stat().st_mtime_ns for path in run.fit("resnet18").iterdir()}
     stages.scores(run, "resnet18")
     assert {path: path.stat().st_mtime_ns for path in run.fit("resnet18").iterdir()} == before
+
+
+def test_a_page_made_anew_does_not_date_the_training(run):
+    stages.scores(run, "resnet18")
+    began = runs.trained(runs.facts_of(run), "resnet18")["started"]
+    with runs.timed(run, "finetune-resnet18"):
+        stages.scores(run, "resnet18")
+    note = runs.facts_of(run)["finetune-resnet18"] | {"started": "2999-01-01T00:00:00+00:00"}
+    write_json({**runs.facts_of(run), "finetune-resnet18": note}, run.folder / "facts.json")
+    assert runs.trained(runs.facts_of(run), "resnet18")["started"] == began
+    assert cards.environment(run).startswith(f"Trained on {began[:10]}")
+
+
+@pytest.mark.parametrize("kind", ["json", "csv", "table"])
+def test_scores_are_told_with_all_their_digits(run, monkeypatch, capsys, kind):
+    told = pd.DataFrame({"path": ["a.png", "b.png"], "score": [1.395e-13, 0.9999999999999039]})
+    monkeypatch.setattr(predict, "score_files", lambda *_: (told, []))
+    monkeypatch.setattr(predict, "of_this_code", lambda _: True)
+    assert cli.main(["predict", "--head", "x", "--format", kind, "a.png", "b.png"]) == 0
+    shown = capsys.readouterr().out
+    assert "1.395e-13" in shown
+    assert "0.9999999999999039" in shown
 
 
 def test_a_head_made_again_is_the_same_to_the_byte(run):
