@@ -77,12 +77,12 @@ def unmatched(a: Side, b: Side, model: str) -> str:
     if _alike(one, other, "score"):
         return ""
     if not _alike(one, other):
-        return "the test images differ"
+        return "the test images or their labels differ"
     digests = [side.inputs["images"].get("test", {}).get("sha256") for side in (a, b)]
     for side, digest in zip((a, b), digests, strict=True):
         if not digest:
             return f"the contents of the test images of {side.label} are not known"
-    return "" if digests[0] == digests[1] else "the test images differ"
+    return "" if digests[0] == digests[1] else "the test images, or the names of their patients, differ"
 
 
 def areas(a: Side, b: Side) -> pd.DataFrame:

@@ -120,7 +120,8 @@ def same_source(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:
     ----------
     run : Run
     chosen : DataFrame
-        The manifest's rows. Where the positives come from covid-chestxray-dataset, its other PA X-rays join them.
+        The manifest's rows. Where the positives come from covid-chestxray-dataset, its other X-rays of the same views
+        join them.
 
     Returns
     -------
@@ -172,14 +173,17 @@ def _measured(rung: Rung, one: np.ndarray, patients: np.ndarray, seed: int) -> d
 
 
 def _others(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:
-    """The PA X-rays of covid-chestxray-dataset that do not show COVID-19, where the run's positives are from there."""
+    """X-rays of covid-chestxray-dataset without COVID-19, in the positives' views, where these are from there."""
     if run.edition.positives != cohen.SOURCE:
         return chosen.head(0)
     table = find_table(run.source_folder(cohen.SOURCE), [cohen.TABLE])
     rows = read_columns(table, ["patientid", "finding", "view", "filename"], ["modality"])
     if "modality" in rows:
         rows = rows[rows["modality"].str.casefold().isin(cohen.XRAY)]
-    rows = rows[(rows["view"] == "PA") & ~rows["finding"].str.contains("COVID-19", case=False, regex=False)]
+    views = run.edition.options.get(cohen.SOURCE, {}).get("views", cohen.VIEWS)
+    if views is not None:
+        rows = rows[rows["view"].str.casefold().isin([view.casefold() for view in views])]
+    rows = rows[~rows["finding"].str.contains("COVID-19", case=False, regex=False)]
     found = pd.DataFrame(
         {
             "image_id": image_ids(cohen.SOURCE, rows["filename"]),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from filelock import FileLock
 
-from deepcovid_lib import curation, fits, images, lineage, records, runs, tables
+from deepcovid_lib import curation, fits, images, lineage, records, runs
 from deepcovid_lib import manifest as manifests
 from deepcovid_lib.files import read_json, replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Misuse, Problem
@@ -105,8 +105,7 @@ def plan(run: Run) -> pd.DataFrame:
     rows = pd.concat([each.rows for each in found], ignore_index=True)
     planned = curation.plan(rows, seed=run.edition.seed, **_counts(run))
     write_csv(pd.concat([each.funnel for each in found], ignore_index=True), run.folder / "funnel.csv")
-    counted = tables.dataset(planned, copies=run.edition.copies, comparable=run.tests("counts"))
-    write_csv(counted, run.folder / "tables" / "tab-dataset.csv")
+    write_csv(records.counts(run, planned), run.folder / "tables" / "tab-dataset.csv")
     return planned
 
 
@@ -215,8 +214,8 @@ def tests_counts(run: Run) -> bool:
 
 
 def tests_performance(run: Run) -> bool:
-    """Say whether this run's scores test the paper's: its edition may, and its images are as many as Table I's."""
-    return run.tests("performance") and bool((counts(run)["run"] == counts(run)["paper"]).all())
+    """Say whether this run's scores test the paper's: its edition and counts may, and its images are Table I's many."""
+    return run.tests("performance") and tests_counts(run) and bool((counts(run)["run"] == counts(run)["paper"]).all())
 
 
 def trust(run: Run) -> str:
@@ -224,7 +223,10 @@ def trust(run: Run) -> str:
     if tests_performance(run):
         return "Images and weights are the paper's kind, so the printed values are tested here."
     if run.tests("performance"):
-        return "Not as a test of the paper: its images are not as many as the paper's Table I counts."
+        return (
+            "Not as a test of the paper: its images, or the rows that they were chosen from, are not as many as the "
+            "paper counts."
+        )
     if "performance" in run.edition.tests_paper:
         return (
             "Not as a test of the paper: this run has other images, networks, settings or another recipe, so its "

@@ -185,11 +185,14 @@ def test_other_films_are_compared_unpaired_and_a_real_difference_is_seen(root, t
     assert set(known.areas["verdict"]) == {comparison.DIFFER}
     assert (known.areas["difference"] > 0).all()
     assert (known.areas["p"] < 0.05).all()
-    assert set(known.agreement["unmatched"]) == {"the test images differ"}
+    assert set(known.agreement["unmatched"]) == {"the test images, or the names of their patients, differ"}
     assert known.agreement[["ks_covid", "ks_non_covid"]].notna().all(axis=None)
     assert "differ in ResNet18, SqueezeNet" in known.conclusion
     assert "test images" in known.conclusion
-    assert "cannot be matched one by one: the test images differ" in page_of(known, tmp_path).text
+    assert (
+        "cannot be matched one by one: the test images, or the names of their patients, differ"
+        in page_of(known, tmp_path).text
+    )
 
 
 def test_the_unpaired_deviation_is_delongs():

@@ -122,6 +122,25 @@ def test_only_as_many_images_as_the_papers_test_its_performance(monkeypatch, ima
     assert stages.tests_performance(run) == tested
     assert ("tested here" in stages.trust(run)) == tested
     assert ("not as many" in stages.trust(run)) != tested
+
+
+@pytest.mark.parametrize(
+    ("positive", "kept", "tested"), [(102, 71, True), (102, 72, False), (103, 71, False), (None, None, False)]
+)
+def test_a_later_state_of_the_collection_tests_nothing_of_the_paper(monkeypatch, tmp_path, positive, kept, tested):
+    monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
+    run = runs.begin("covid-xray-5k-rebuilt")
+    monkeypatch.setattr(stages, "counts", lambda run: pd.DataFrame({"run": [31, 40], "paper": [31, 40]}))
+    if kept:
+        rules = ["rows of metadata.csv", "modality is X-ray", "finding contains COVID-19", "view is PA", "frontal"]
+        steps = pd.DataFrame({"source": ["cohen"] * 4 + ["chexpert"], "rule": rules})
+        steps.assign(rows=[149, 126, positive, kept, 9]).to_csv(run.folder / "funnel.csv", index=False)
+    assert (stages.tests_counts(run), stages.tests_performance(run)) == (tested, tested)
+    assert ("tested here" in stages.trust(run)) == tested
+    assert ("the rows that they were chosen from, are not as many" in stages.trust(run)) != tested
+
+
+def test_synthetic_films_test_no_performance():
     assert not stages.tests_performance(runs.resolve("phantom"))
 
 

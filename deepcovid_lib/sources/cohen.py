@@ -14,9 +14,10 @@ SOURCE = "cohen"
 TABLE = "metadata.csv"
 XRAY = ("x-ray", "radiograph")
 CT_VIEWS = ("ct", "axial", "coronal", "sagittal")
+VIEWS = ("PA",)  # Section II
 
 
-def candidates(folder: str | Path, *, views: Sequence[str] | None = ("PA",)) -> Candidates:
+def candidates(folder: str | Path, *, views: Sequence[str] | None = VIEWS) -> Candidates:
     """List the COVID-19 X-rays of a copy of covid-chestxray-dataset.
 
     A row is kept if its modality is X-ray (in the first versions, which have no modality, if its view is not one of
