@@ -13,7 +13,7 @@ from scipy.stats import norm, rankdata
 from deepcovid_lib.checks import checked, normal_quantile, undefined
 
 AucInterval = namedtuple("AucInterval", "auc low high")
-AucComparison = namedtuple("AucComparison", "z p")
+AucComparison = namedtuple("AucComparison", "z p error")
 
 WEIGHTS_AT_ONCE = 2_000_000
 
@@ -96,7 +96,8 @@ def compare_aucs(y_true: ArrayLike, score_a: ArrayLike, score_b: ArrayLike) -> A
     Returns
     -------
     AucComparison
-        ``z`` of a minus b and the two-sided ``p``; NaN, with a warning, where the difference has no variance.
+        ``z`` of a minus b, the two-sided ``p`` and the difference's standard ``error``; NaN, with a warning, where it
+        has no variance.
 
     References
     ----------
@@ -110,13 +111,14 @@ def compare_aucs(y_true: ArrayLike, score_a: ArrayLike, score_b: ArrayLike) -> A
     """
     positive, a, b = checked(y_true, score_a, score_b)
     if positive.all() or not positive.any():
-        return AucComparison(undefined("the area under the curve of one class"), math.nan)
+        return AucComparison(undefined("the area under the curve of one class"), math.nan, math.nan)
     over, under = (of_a - of_b for of_a, of_b in zip(_placements(positive, a), _placements(positive, b), strict=True))
     variance = _delong_variance(over, under)
     if not variance > 0:
-        return AucComparison(undefined("the test of a difference without variance"), math.nan)
-    z = float(over.sum() / (len(over) * len(under)) / math.sqrt(variance))
-    return AucComparison(z, float(2 * norm.sf(abs(z))))
+        return AucComparison(undefined("the test of a difference without variance"), math.nan, math.nan)
+    error = math.sqrt(variance)
+    z = float(over.sum() / (len(over) * len(under)) / error)
+    return AucComparison(z, float(2 * norm.sf(abs(z))), error)
 
 
 def _placements(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

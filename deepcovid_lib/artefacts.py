@@ -260,7 +260,7 @@ def _cell(value: Any, heading: str) -> str:
     if heading.endswith(" %"):
         return style.percent(value)
     if "threshold" in heading:  # in the digits that it takes to make the same calls
-        return f"{value:.15g}"
+        return style.exact(value)
     if float(value).is_integer() and abs(value) < 1e15 and not isinstance(value, float):
         return f"{int(value):,}"
     if 0.01 <= abs(value) < 1:

@@ -236,13 +236,12 @@ def _difference(a: Side, b: Side, model: str) -> dict[str, Any]:
         apart = _area(one) - _area(other)
         why = unmatched(a, b, model)
         if not why:
-            z, p = metrics.compare_aucs(one["label"] == "covid", one["score"], other["score"])
+            z, p, deviation = metrics.compare_aucs(one["label"] == "covid", one["score"], other["score"])
             told = {"difference": apart, "test": "paired"}
             if math.isnan(z) and abs(apart) < 1e-12:
                 return told | {"verdict": SAME, "reason": "each image has the same rank against the other class"}
             if math.isnan(z):
                 return told | {"verdict": UNDECIDED, "reason": "the difference has no variance"}
-            deviation = apart / z if z else math.nan
         else:
             told = {"difference": apart, "test": "unpaired"}
             deviation = math.hypot(_deviation(one), _deviation(other))

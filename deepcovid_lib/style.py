@@ -258,6 +258,17 @@ def decimal(value: float, digits: int = 3) -> str:
     return _rounded(value, digits, whole=1)
 
 
+def exact(value: float) -> str:
+    """Return a number in the fewest digits that give it back, as a threshold needs; a dash for one that is missing.
+
+    Examples
+    --------
+    >>> exact(0.228), exact(1.0), exact(0.9999999999999998), exact(float("nan"))
+    ('0.228', '1', '0.9999999999999998', '–')
+    """
+    return "–" if math.isnan(value) else repr(float(value)).removesuffix(".0")
+
+
 def between(low: float, high: float, digits: int = 3) -> str:
     """Return the bounds of an interval as a sentence quotes them.
 

@@ -248,7 +248,7 @@ def _number(value: float, row: dict) -> str:
     if pd.isna(value):
         return "–"
     if row["quantity"] == "threshold":  # in the digits that it takes to make the same calls
-        return f"{value:.15g}"
+        return style.exact(value)
     if row["unit"] == "fraction" and row["quantity"] != AREA:
         return style.percent(value)
     return style.decimal(value) if row["unit"] == "fraction" else f"{value:,.3g}" if value % 1 else f"{value:,.0f}"

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from fitted import write_head
 from scipy.special import expit, logit
+from scipy.stats import norm
 
 from deepcovid_lib import cli, comparison, comparison_page, metrics, records, runs, sides
 from deepcovid_lib.problems import Misuse, Problem
@@ -161,7 +162,8 @@ def test_the_same_films_under_another_seed_are_paired(root, tmp_path):
     assert set(known.areas["test"]) == {"paired"}
     row = known.areas.set_index("model").loc["resnet18"]
     matched = base["resnet18"].merge(other["resnet18"], on="image_id", suffixes=("", "_again"))
-    z, p = metrics.compare_aucs(matched["label"] == "covid", matched["score_again"], matched["score"])
+    z, p, error = metrics.compare_aucs(matched["label"] == "covid", matched["score_again"], matched["score"])
+    assert row["high"] - row["low"] == pytest.approx(2 * norm.ppf(0.975) * error)
     assert row["p"] == pytest.approx(p)
     assert np.sign(row["difference"]) == np.sign(z)
     assert row["low"] <= row["difference"] <= row["high"]

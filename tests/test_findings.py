@@ -246,11 +246,19 @@ def test_areas_and_their_differences_are_those_of_other_libraries():
     area = {model: roc_auc_score(frame["label"] == "covid", frame["score"]) for model, frame in FAR.items()}
     found = findings.largest_area(known, model="squeezenet")
     assert found.value == pytest.approx(area["squeezenet"] - area["resnet18"])
-    z, _ = metrics.compare_aucs(
+    z = metrics.compare_aucs(
         FAR["resnet18"]["label"] == "covid", FAR["squeezenet"]["score"], FAR["resnet18"]["score"]
-    )
+    ).z
     assert found.value / ((found.high - found.low) / 2 / 1.96) == pytest.approx(z)
     assert findings.ranked(known, above=["covid"], below=ALL).value == pytest.approx(min(area.values()))
+
+
+def test_areas_that_are_equal_by_chance_are_told_with_their_interval():
+    one = pd.DataFrame({"image_id": range(6), "label": ["covid"] * 3 + ["non_covid"] * 3, "score": [5, 3, 1, 4, 2, 0]})
+    other = one.assign(score=[3, 1, 5, 2, 0, 4])
+    found = findings.similar_areas(evidence(scores={"resnet18": one, "squeezenet": other}), within=0.02)
+    assert (found.holds, found.value) == (None, 0)
+    assert found.low == -found.high < -0.02
 
 
 def test_perfect_separation_of_enough_images_is_decided():

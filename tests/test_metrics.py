@@ -233,6 +233,7 @@ def test_the_paired_test_is_that_of_every_pair_compared(step):
     comparison = metrics.compare_aucs(y_true, a, b)
     assert comparison.z == pytest.approx(z, abs=1e-9)
     assert comparison.p == pytest.approx(2 * norm.cdf(-abs(z)), abs=1e-9)
+    assert comparison.error * z == pytest.approx(parts_a[0] - parts_b[0], abs=1e-9)
 
 
 @given(scored_images(smallest=2), st.randoms(use_true_random=False))

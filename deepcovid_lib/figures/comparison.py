@@ -236,7 +236,7 @@ def confusion(counts: Mapping[str, float], model: str, threshold: float) -> Draw
         if total > 0
     ]
     told = ", ".join(sentences) if sentences else "undefined, for want of COVID-19 images"
-    title = f"{style.model(model).label}, threshold {_number(threshold, '.15g')}"
+    title = f"{style.model(model).label}, threshold {style.exact(threshold)}"
     return Drawing(figure, data, f"Confusion matrix of {title}: {told}.")
 
 

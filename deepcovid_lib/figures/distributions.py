@@ -75,7 +75,7 @@ def scores(frame: pd.DataFrame, model: str) -> Drawing:
             axes.set_title(f"{called:,} called COVID-19", loc="right", fontsize=style.SMALL)
         records += [(name, *row) for row in zip(edges[:-1], edges[1:], counts, strict=True)]
         told.append(f"{look.label}: {len(own):,} images, median {np.median(own):.3f}, {called:,} called COVID-19")
-    panels[-1].set_xlabel("score" if np.isnan(threshold) else f"score  (dashed: threshold {_digits(threshold)})")
+    panels[-1].set_xlabel("score" if np.isnan(threshold) else f"score  (dashed: threshold {style.exact(threshold)})")
     for axes in panels:
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     panels[-1].set_xlim(edges[0], edges[-1])
@@ -83,7 +83,7 @@ def scores(frame: pd.DataFrame, model: str) -> Drawing:
     figure.supylabel("images, square-root scale", fontsize=12, color=style.ink())
     cut = "No threshold, for want of COVID-19 images."
     if not np.isnan(threshold):
-        cut = f"Threshold {_digits(threshold)}, the highest at which the sensitivity is at least {TARGET:.1%}."
+        cut = f"Threshold {style.exact(threshold)}, the highest at which the sensitivity is at least {TARGET:.1%}."
     data = pd.DataFrame(records, columns=["group", "low", "high", "images"])
     return Drawing(
         figure, data, f"Histograms of {style.model(model).label}'s scores by group. {'; '.join(told)}. {cut}"
@@ -194,7 +194,9 @@ def thresholds(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
             axes.plot(line["threshold"], line["value"], color=look.colour, linestyle=look.dash)
             axes.plot(marks["threshold"], marks["value"], look.marker, **PAPER, markeredgecolor=style.ink())
         cut = _threshold(frame)
-        reached = "has no COVID-19 image" if np.isnan(cut) else f"reaches {TARGET:.1%} sensitivity at {_digits(cut)}"
+        reached = (
+            "has no COVID-19 image" if np.isnan(cut) else f"reaches {TARGET:.1%} sensitivity at {style.exact(cut)}"
+        )
         told.append(f"{style.model(name).label} {reached}")
         if len(models) > 1:
             axes.set_title(style.model(name).label)
@@ -284,10 +286,6 @@ def _curves(frame: pd.DataFrame, printed: pd.Series) -> pd.DataFrame:
             part = {"quantity": quantity, "origin": "run", "threshold": grid, "value": right / len(own), "low": low}
             parts.append(pd.DataFrame(part | {"high": high}))
     return pd.concat(parts, ignore_index=True)
-
-
-def _digits(threshold: float) -> str:
-    return f"{threshold:.15g}"
 
 
 def _signed(odds: float) -> str:

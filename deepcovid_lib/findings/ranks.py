@@ -123,9 +123,9 @@ def similar_areas(evidence: Evidence, *, within: float) -> Finding:
     areas = _areas(evidence)
     if len(areas) < 2:
         return Finding(None, reason="needs two models and both classes")
-    best, worst = max(areas, key=areas.get), min(areas, key=areas.get)
+    best, *_, worst = sorted(areas, key=areas.get, reverse=True)
     apart, low, high = _paired(evidence, best, worst)
-    told = f"{style.model(best).label} against {style.model(worst).label}" if best != worst else "all areas are equal"
+    told = f"{style.model(best).label} against {style.model(worst).label}"
     if math.isnan(low):
         return Finding(True if apart == 0 else None, apart, reason=f"{told}; no interval")
     return Finding(decided(high <= within, low > within), apart, low, high, told)
@@ -150,8 +150,5 @@ def _paired(evidence: Evidence, one: str, other: str) -> tuple[float, float, flo
     a, b = _aligned(evidence.scores[one], evidence.scores[other])
     areas = _areas(evidence)
     apart = areas[one] - areas[other]
-    z = quiet(metrics.compare_aucs, a["label"] == "covid", a["score"], b["score"]).z
-    if math.isnan(z) or z == 0:
-        return apart, math.nan, math.nan
-    error = apart / z
+    error = quiet(metrics.compare_aucs, a["label"] == "covid", a["score"], b["score"]).error
     return apart, apart - 1.96 * error, apart + 1.96 * error
