@@ -111,10 +111,10 @@ class Edition(_Strict):
 
     @model_validator(mode="after")
     def _compare_and_test_only_what_can_be(self) -> Edition:
-        drawn = {self.positives == "phantom", self.negatives == "phantom"}
-        if len(drawn) == 2:
+        drawn = self.positives == "phantom"
+        if drawn != (self.negatives == "phantom"):
             raise ValueError("phantoms against real films compare a program with people: draw both classes or neither")
-        if self.tests_paper and True in drawn:
+        if self.tests_paper and drawn:
             raise ValueError("synthetic films test nothing of the paper: leave tests_paper empty")
         return self
 
