@@ -18,7 +18,7 @@ from typing import Any
 import matplotlib as mpl
 import pandas as pd
 
-from deepcovid_lib import paper, records, style
+from deepcovid_lib import paper, style
 from deepcovid_lib.files import read_json, replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.runs import Run
@@ -241,6 +241,8 @@ def _save(drawing: Drawing, path, **options: Any) -> None:
 
 def _caption(run: Run, caption: str) -> str:
     """Return the caption; a replayed run's says so."""
+    from deepcovid_lib import records  # slow to import; who only checks what is published needs none
+
     return f"{caption} {records.note(run)}".rstrip()
 
 

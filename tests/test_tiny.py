@@ -1,51 +1,18 @@
 """The whole way on the tiny edition, in an empty checkout: images to book, and again without work."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+import checkouts
+from checkouts import reproduce
 
 ROOT = Path(__file__).parent.parent
-CHECKOUT = (
-    "Snakefile",
-    "profiles",
-    "_config.yml",
-    "_toc.yml",
-    "index.md",
-    "CITATION.cff",
-    "CHANGELOG.md",
-    "book",
-    "notebooks",
-    "editions",
-    "recorded",
-    "deepcovid_lib",
-    "tests",
-)
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("checkout")
-    for name in CHECKOUT:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / name)
-    return folder
-
-
-def reproduce(folder, verb="reproduce", *arguments):
-    environment = {**os.environ, "DEEPCOVID_ROOT": str(folder), "PYTHONPATH": str(folder)}
-    command = [sys.executable, "-m", "deepcovid_lib.cli", verb, "--edition", "tiny", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=1800)
-
-
-def test_images_to_book_and_again(checkout):
+def test_images_to_book_and_again(tmp_path):
+    checkout = checkouts.copied(tmp_path / "checkout")
     told = reproduce(checkout)
     assert told.returncode == 0, told.stderr
     assert (checkout / "_build" / "html" / "index.html").is_file()
@@ -68,6 +35,7 @@ def test_images_to_book_and_again(checkout):
     ]
     checked = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert checked.returncode == 0, checked.stdout
+    checkouts.keep(checkout)
 
     stood = (checkout / "_build" / "html").readlink()
     again = reproduce(checkout)

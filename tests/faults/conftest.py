@@ -1,14 +1,11 @@
 """The fault suite: what a fault test says of itself, which tests are slow, and the report that the book shows."""
 
-import os
 import platform
-import shutil
-import subprocess
-import sys
 from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+import checkouts
 import pytest
 from filelock import FileLock
 
@@ -93,39 +90,17 @@ class Record:
         write_json({"date": f"{datetime.now(UTC):%Y-%m-%d}", **facts, "faults": faults}, self.target)
 
 
-CHECKOUT = (
-    "Snakefile profiles _config.yml _toc.yml index.md CITATION.cff CHANGELOG.md book notebooks editions recorded"
-).split()
-
-
 @pytest.fixture(scope="session")
-def copied_checkout():
-    """Return a function that copies what a run needs of the checkout into a folder that is not there yet."""
-
-    def copied(folder):
-        for name in (*CHECKOUT, "deepcovid_lib"):
-            source, target = ROOT / name, folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(source, target)
-        return folder
-
-    return copied
-
-
-@pytest.fixture(scope="session")
-def undisturbed(copied_checkout, tmp_path_factory, worker_id):
-    """The checkout of a tiny run that nothing disturbed, book included; made once, whoever asks first."""
+def undisturbed(tmp_path_factory, worker_id):
+    """The checkout of a tiny run that nothing disturbed, book included: the one that the tests kept, or made once."""
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "undisturbed"
     with FileLock(f"{folder}.lock"):
+        if checkouts.kept():
+            return checkouts.kept()
         if not folder.is_dir():
-            making = copied_checkout(folder.with_name("undisturbed-in-the-making"))
-            environment = {**os.environ, "DEEPCOVID_ROOT": str(making), "PYTHONPATH": str(making)}
-            command = [sys.executable, "-m", "deepcovid_lib.cli", "reproduce", "--edition", "tiny"]
-            told = subprocess.run(command, capture_output=True, text=True, cwd=making, env=environment)
+            making = checkouts.copied(folder.with_name("undisturbed-in-the-making"))
+            told = checkouts.reproduce(making)
             assert told.returncode == 0, told.stderr
             making.rename(folder)
     return folder

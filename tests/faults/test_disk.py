@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
+import checkouts
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,8 +106,8 @@ def test_a_full_disk_is_told_in_one_line_and_mended_by_room(tmp_path):
     lost="nothing",
     rerun="make room, then give the same command again",
 )
-def test_a_book_that_does_not_fit_leaves_the_last_one(undisturbed, copied_checkout, tmp_path):
-    folder = copied_checkout(tmp_path / "checkout")
+def test_a_book_that_does_not_fit_leaves_the_last_one(undisturbed, tmp_path):
+    folder = checkouts.copied(tmp_path / "checkout")
     shutil.copytree(undisturbed / "results", folder / "results")
     (folder / "results" / "tiny" / "book-local.txt").unlink()
     with small_disk(folder / "_build", "1m") as place:

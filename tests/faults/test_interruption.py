@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+import checkouts
 import pandas as pd
 import pytest
 from safetensors import safe_open
@@ -133,8 +134,8 @@ def reached(process, folder, stage, seconds=900):
     lost="nothing",
     rerun="give the same command again",
 )
-def test_a_run_killed_in_every_stage_comes_to_the_same_bytes(undisturbed, copied_checkout, tmp_path, count_inputs):
-    folder = copied_checkout(tmp_path / "checkout")
+def test_a_run_killed_in_every_stage_comes_to_the_same_bytes(undisturbed, tmp_path, count_inputs):
+    folder = checkouts.copied(tmp_path / "checkout")
     book = folder / "_build" / "books" / "tiny-1"
     shutil.copytree((undisturbed / "_build" / "html").resolve(), book)
     (folder / "_build" / "html").symlink_to(book.relative_to(folder / "_build"))
@@ -237,8 +238,8 @@ def test_a_late_job_of_a_killed_owner_does_nothing(tmp_path):
     lost="nothing",
     rerun="wait for the first to end",
 )
-def test_a_second_build_is_refused_in_one_line(copied_checkout, tmp_path, monkeypatch, capsys):
-    folder = copied_checkout(tmp_path / "checkout")
+def test_a_second_build_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
+    folder = checkouts.copied(tmp_path / "checkout")
     monkeypatch.setenv("DEEPCOVID_ROOT", str(folder))
     monkeypatch.setattr(owners, "PATIENCE", 0.3)
     with owners.own(folder):

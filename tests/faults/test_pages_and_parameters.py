@@ -10,6 +10,7 @@ import subprocess
 import sys
 from html import unescape
 
+import checkouts
 import nbformat
 import numpy as np
 import pytest
@@ -35,11 +36,12 @@ def run_in(folder, *command, home, **more):
 
 
 @pytest.fixture(scope="session")
-def hostile(undisturbed, copied_checkout, tmp_path_factory):
+def hostile(undisturbed, tmp_path_factory):
     """A public book of a run whose names are hostile and whose films must stay in: (checkout, run folder, book)."""
     home = tmp_path_factory.mktemp("home") / USER
     home.mkdir()
-    folder = copied_checkout(tmp_path_factory.mktemp("hostile") / "checkout")
+    folder = checkouts.copied(tmp_path_factory.mktemp("hostile") / "checkout")
+    shutil.rmtree(folder / "tests")  # a page shows their code, this file's planted words with it
     results = folder / "results" / "hostile"
     shutil.copytree(undisturbed / "results" / "tiny", results)
     shutil.copytree(undisturbed / "cache", folder / "cache")
