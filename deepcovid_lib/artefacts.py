@@ -161,7 +161,7 @@ def values(run: Run, notebook: str, numbers: dict[str, Any]) -> dict[str, str]:
 
 def published(run: Run) -> dict[str, dict[str, Any]]:
     """Return the records of a run's figures and tables, by slug."""
-    paths = sorted([*run.folder.glob("figures/*.json"), *run.folder.glob("tables/*.json")])
+    paths = sorted([*run.folder.glob("figures/[!.]*.json"), *run.folder.glob("tables/[!.]*.json")])
     return {path.stem: read_json(path) for path in paths}
 
 
@@ -220,7 +220,7 @@ def check(run: Run, said: dict[str, str], *, file: str) -> None:
 def quoted(folder) -> dict[str, str]:
     """Return all values kept under a run's folder; a key kept twice is an error."""
     known: dict[str, str] = {}
-    for path in sorted((folder / "values").glob("*.json")):
+    for path in sorted((folder / "values").glob("[!.]*.json")):
         texts = read_json(path)
         twice = known.keys() & texts.keys()
         if twice:

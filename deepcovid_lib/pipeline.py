@@ -113,7 +113,7 @@ def _forget_outdated(run: Run) -> None:
     elif run.manifest.is_file():
         for film in stages.manifest(run).itertuples():
             unchanged(film.path, film.sha256)
-    for path in sorted((run.folder / "notebooks").glob("*.ipynb")):
+    for path in sorted((run.folder / "notebooks").glob("[!.]*.ipynb")):
         other = runner.outdated(path, run) or _changed(path, run)
         if other:
             _say(f"    {path.stem} is made anew: it {other}")

@@ -193,7 +193,7 @@ def check_all(run: Run) -> None:
         As `check_seal` and `artefacts.check` do, or naming the file that no notebook made.
     """
     made: set[Path] = set()
-    for path in sorted((run.folder / "notebooks").glob("*.ipynb")):
+    for path in sorted((run.folder / "notebooks").glob("[!.]*.ipynb")):
         if not path.stem.endswith(".failed"):
             check_seal(path, run)
             made |= check_artefacts(path, run)

@@ -74,7 +74,7 @@ def written(run: Run) -> str:
     )
     found = (path for pattern in patterns for path in sorted(run.root.glob(pattern)) if path.is_file())
     written = [path for path in found if path.suffix != ".pyc"]
-    executed = [path for path in sorted(run.folder.glob("notebooks/*.ipynb")) if not path.stem.endswith(".failed")]
+    executed = [path for path in sorted(run.folder.glob("notebooks/[!.]*.ipynb")) if not path.stem.endswith(".failed")]
     words = f"{run.edition.title} {run.edition.about} {run.edition.publish_films}"
     return hashlib.sha256(f"{fingerprint(*written, *executed)} {words}".encode()).hexdigest()[:12]
 

@@ -118,7 +118,7 @@ def _refuse_unmade_values(run: Run, files: list[str]) -> None:
         cells = nbformat.read(run.folder / f"{name}.ipynb", as_version=4).cells
         outputs = [output for cell in cells if cell.cell_type == "code" for output in cell.outputs]
         made |= {said["values"] for said in map(artefacts.told, outputs) if "values" in said}
-    for path in sorted((run.folder / "values").glob("*.json")):
+    for path in sorted((run.folder / "values").glob("[!.]*.json")):
         if path.stem not in made:
             raise Problem(
                 "holds values that no page of the book made", file=path.relative_to(run.root), remedy="delete it"

@@ -475,6 +475,39 @@ def test_values_that_no_page_made_are_refused(run):
         staging._refuse_unmade_values(run, ["notebooks/scores"])
 
 
+@pytest.mark.fault(
+    "interruption",
+    "half-written temporary files of a killed run lie among its pages, figures, tables and values",
+    done="none of them is read, nor counts as a page, an artefact or a value, before they are swept away",
+    lost="nothing",
+    rerun="give the same command again",
+)
+def test_what_a_killed_run_left_half_written_is_not_read(run):
+    path = executed(run)
+    artefacts.values(run, "x", {"auc": 0.5})
+    told = nbformat.read(path, as_version=4)
+    said = {"values": "x", "sha256": sha256(run.folder / "values" / "x.json")}
+    told.cells[1].outputs.append(nbformat.v4.new_output("display_data", metadata={"deepcovid": said}))
+    nbformat.write(told, path)
+    runner.seal(path, {}, {})
+    before = site.written(run)
+    left = [f"{kind}/.half.json" for kind in ("figures", "tables", "values")] + ["notebooks/.speed.running.ipynb"]
+    for name in left:
+        (run.folder / name).parent.mkdir(exist_ok=True)
+        (run.folder / name).write_text('{"cells": [')
+    pipeline._forget_outdated(run)
+    runner.check_all(run)
+    staging._refuse_unmade_values(run, ["notebooks/scores"])
+    assert path.is_file()
+    assert artefacts.published(run) == {}
+    assert artefacts.quoted(run.folder) == {"auc": "0.5"}
+    assert site.written(run) == before
+    for name in left:
+        os.utime(run.folder / name, (0, 0))
+    pipeline._sweep(run)
+    assert not any((run.folder / name).exists() for name in left)
+
+
 @pytest.mark.parametrize("name", ["funnel.csv", "rejected.csv"])
 @pytest.mark.fault(
     "numbers",
