@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -275,13 +276,18 @@ def retrain_seconds(run: Run, stage: str) -> float | None:
 
 
 def device() -> str:
-    """Return the processor in words, without the machine's name."""
+    """Return the processor in words, and the GPU where one does the work; without the machine's name.
+
+    A process that has not loaded torch computes nothing on a GPU, so its GPU is not told.
+    """
     model = platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
         found = re.search(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8", errors="replace"))
         model = found.group(1) if found else model
-    return f"{cores()} cores, {model}"
+    torch = sys.modules.get("torch")
+    on_gpu = torch and os.environ.get("DEEPCOVID_DEVICE", "cuda").startswith("cuda") and torch.cuda.is_available()
+    return f"{cores()} cores, {model}" + (f", {torch.cuda.get_device_name()}" if on_gpu else "")
 
 
 def cores() -> int:

@@ -2,8 +2,10 @@
 
 import json
 import subprocess
+import sys
 
 import pytest
+import torch
 import yaml
 
 from deepcovid_lib import runs
@@ -94,3 +96,15 @@ def test_an_edition_that_is_not_committed_marks_the_commit(tmp_path, added, dirt
     assert runs.commit(tmp_path / "editions") is not None
     (tmp_path / "installed").mkdir()
     assert runs.commit(tmp_path / "installed") is None, "a repository around a folder tells nothing of it"
+
+
+def test_a_gpu_that_does_the_work_is_told_and_one_that_does_not_is_not(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
+    monkeypatch.delenv("DEEPCOVID_DEVICE", raising=False)
+    assert runs.device().endswith(", Tesla T4")
+    monkeypatch.setenv("DEEPCOVID_DEVICE", "cpu")
+    assert "Tesla" not in runs.device()
+    monkeypatch.delenv("DEEPCOVID_DEVICE")
+    monkeypatch.setitem(sys.modules, "torch", None)  # as where nothing has loaded it
+    assert "Tesla" not in runs.device()
