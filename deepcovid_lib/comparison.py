@@ -14,6 +14,7 @@ from scipy.stats import ks_2samp, norm, spearmanr
 from sklearn.exceptions import UndefinedMetricWarning
 
 from deepcovid_lib import manifest, metrics, sides, style, tables
+from deepcovid_lib.pairs import deviation as paired_deviation
 from deepcovid_lib.sides import Side
 
 EQUAL, SAME, DIFFER, UNDECIDED = "equal", "same within uncertainty", "differ", "cannot be decided"
@@ -99,7 +100,8 @@ def areas(a: Side, b: Side) -> pd.DataFrame:
 
     References
     ----------
-    DeLong et al. (1988), Biometrics 44:837: paired where the images match, else z from the two variances.
+    DeLong et al. (1988), Biometrics 44:837: paired, patients kept together, where the images match, else z from the two
+    variances.
     """
     rows = []
     for model in dict.fromkeys([*a.scores, *b.scores]):
@@ -228,26 +230,26 @@ def _difference(a: Side, b: Side, model: str) -> dict[str, Any]:
         return {"difference": 0.0, "test": "", "verdict": EQUAL, "reason": ""}
     for side, frame in ((a, one), (b, other)):
         for label, look in style.CLASSES.items():
-            if (frame["label"] == label).sum() < 2:
-                return undecided | {"reason": f"{side.label} has fewer than two {look.label} images"}
+            if frame.loc[frame["label"] == label, "patient_id"].nunique() < 2:
+                return undecided | {"reason": f"{side.label} has {look.label} images of fewer than two patients"}
     quantile = norm.ppf(1 - LEVEL / 2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)  # the reason says it
         apart = _area(one) - _area(other)
         why = unmatched(a, b, model)
         if not why:
-            z, p, deviation = metrics.compare_aucs(one["label"] == "covid", one["score"], other["score"])
+            deviation = paired_deviation(one.assign(score_a=one["score"], score_b=other["score"]))
             told = {"difference": apart, "test": "paired"}
-            if math.isnan(z) and abs(apart) < 1e-12:
+            if math.isnan(deviation) and abs(apart) < 1e-12:
                 return told | {"verdict": SAME, "reason": "each image has the same rank against the other class"}
-            if math.isnan(z):
+            if math.isnan(deviation):
                 return told | {"verdict": UNDECIDED, "reason": "the difference has no variance"}
         else:
             told = {"difference": apart, "test": "unpaired"}
             deviation = math.hypot(_deviation(one), _deviation(other))
             if math.isnan(deviation):
                 return told | {"verdict": UNDECIDED, "reason": "an area has no variance; the classes do not overlap"}
-            p = float(2 * norm.sf(abs(apart) / deviation))
+    p = float(2 * norm.sf(abs(apart) / deviation))
     bounds = {"low": apart - quantile * deviation, "high": apart + quantile * deviation}
     return told | bounds | {"p": p, "verdict": DIFFER if p < LEVEL else SAME, "reason": ""}
 

@@ -266,8 +266,8 @@ def _method(compared: Comparison) -> ElementTree.Element:
         "Equal means that every score is identical. Same within uncertainty means p ≥ 0.05, differ p < 0.05, each "
         "model by itself; no correction is made for looking at several.",
         "Where both runs scored the same images, known by the digest of their contents, areas are compared by DeLong's "
-        "paired test. Elsewhere by z from the two DeLong variances, as if the images were independent; with images in "
-        "common it finds too few differences.",
+        "paired test, each patient's images kept together. Elsewhere by z from the two DeLong variances, as if the "
+        "images were independent; with images in common it finds too few differences.",
         f"Not finding a difference is no proof of equality: with {fewest:,} COVID-19 images the intervals are wide.",
         "Images and patients are matched under numbers that tell no name.",
     )
@@ -314,7 +314,13 @@ def _percent(value: float) -> str:
 
 
 def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
+    """A p value; one that the rounding would lift to the level has a digit more."""
+    if value < 0.001:
+        return "p < 0.001"
+    digits = 3 if value < 0.1 else 2
+    while value < comparison.LEVEL <= float(f"{value:.{digits}f}"):
+        digits += 1
+    return f"p = {style.decimal(value, digits)}"
 
 
 def _digits(value: float) -> str:

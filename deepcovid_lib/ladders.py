@@ -28,7 +28,7 @@ SPLITS = 10
 TRAINING = 0.45
 FEWEST = 4
 NO_SPREAD = "resampling always gives this area, so there is no interval"
-ABOVE, CHANCE, UNDECIDED = "above chance", "not told from chance", "cannot be decided"
+ABOVE, BELOW, CHANCE, UNDECIDED = "above chance", "below chance", "not told from chance", "cannot be decided"
 EMPTY = dict.fromkeys(("auc", "low", "high", "specificity", "auc_mean", "auc_lowest", "auc_highest"), math.nan)
 
 
@@ -133,7 +133,8 @@ def ladder(
         One row per rung: ``rung, kind, numbers`` seen of a film. On the run's own test films: ``auc`` with the bounds
         ``low`` and ``high`` (95%, patients resampled within each class) and ``specificity``, where sensitivity first
         reaches 97.5%. Over ten other patient-disjoint splits: ``auc_mean, auc_lowest, auc_highest`` and
-        ``specificity_mean``. ``verdict``: above chance where `low` exceeds 0.5; ``note``, why a rung has no numbers.
+        ``specificity_mean``. ``verdict``: above chance where `low` exceeds 0.5, below where `high` does not reach it;
+        ``note``, why a rung has no numbers.
 
     References
     ----------
@@ -196,6 +197,8 @@ def conclusion(table: pd.DataFrame) -> str:
     border = table.set_index("rung").loc["border alone", "verdict"]
     said = {
         ABOVE: "The border alone is above chance: what the outer tenth of the film shows goes with the class.",
+        BELOW: "The border alone is below chance: what the outer tenth of the film shows goes with the class, "
+        "but on the test films the other way round than in training.",
         CHANCE: "The border alone is not told from chance: no mark of a class was found there.",
         UNDECIDED: "Whether the border tells the classes apart cannot be decided.",
     }[border]
@@ -247,8 +250,8 @@ def _own_split(rung: Rung, y_true: np.ndarray, patients: np.ndarray, train: np.n
 def judged(y_true: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> dict:
     """Return ``auc, low, high, specificity, verdict, note`` of scores, as `ladder` defines them.
 
-    A class with test films of fewer than 4 patients decides nothing. Classes that lie wholly apart are above chance: by
-    chance alone, four patients and four others would lie so in 1 of 70 cases.
+    A class with test films of fewer than 4 patients decides nothing. Classes that lie wholly apart are above or
+    below chance: by chance alone, four patients and four others would lie so in 2 of 70 cases.
     """
     for name, own in (("COVID-19", y_true), ("other", ~y_true)):
         count = len(np.unique(np.asarray(patients)[own]))
@@ -260,7 +263,11 @@ def judged(y_true: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> dict
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         area = metrics.auc_interval(y_true, scores, method="bootstrap", groups=patients)
         reached = metrics.operating_points(y_true, scores, sensitivities=[TARGET])["specificity"].iloc[0]
-    verdict = ABOVE if area.auc == 1.0 or area.low > 0.5 else CHANCE
+    verdict = CHANCE
+    if area.auc == 1.0 or area.low > 0.5:
+        verdict = ABOVE
+    elif area.auc == 0.0 or area.high < 0.5:
+        verdict = BELOW
     note = NO_SPREAD if math.isnan(area.low) else ""
     return {**area._asdict(), "specificity": reached, "verdict": verdict, "note": note}
 

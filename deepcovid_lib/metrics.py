@@ -156,7 +156,7 @@ def proportion_interval(successes: int, trials: int, *, method: str, confidence:
         ``0 <= successes <= trials``. Without trials both bounds are NaN, with a warning.
     method : {"wald", "wilson", "clopper-pearson"}
         ``wald`` is the paper's Eq. 3, z = 1.96 at 95%, not clipped: it passes 1 at 39 of 40 and has no width at 40
-        of 40. The others lie within [0, 1].
+        of 40. The others lie within [0, 1], with 0 and 1 themselves as bounds of none and of all.
     confidence : float in (0, 1)
 
     References
@@ -182,7 +182,7 @@ def proportion_interval(successes: int, trials: int, *, method: str, confidence:
         return Interval(share - margin, share + margin)
     named = {"wilson": "wilson", "clopper-pearson": "beta"}[method]
     low, high = proportion_confint(successes, trials, alpha=1 - confidence, method=named)
-    return Interval(max(0.0, float(low)), min(1.0, float(high)))
+    return Interval(0.0 if successes == 0 else float(low), 1.0 if successes == trials else float(high))
 
 
 def calibration_error(y_true: ArrayLike, y_score: ArrayLike, *, bins: int) -> float:

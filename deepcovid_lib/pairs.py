@@ -69,12 +69,12 @@ def areas(scores_by_model: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             of_a, of_b = (
                 metrics.auc_interval(positive, both[name], method="delong").auc for name in ("score_a", "score_b")
             )
-        deviation = _deviation(both, positive)
-        margin = normal_quantile(0.95) * deviation
+        spread = deviation(both)
+        margin = normal_quantile(0.95) * spread
         difference = of_a - of_b
         row = {"model_a": a, "model_b": b, "auc_a": of_a, "auc_b": of_b, "difference": difference}
         row |= {"low": difference - margin, "high": difference + margin, "p": p}
-        rows.append(row | {"p_patients": float(2 * norm.sf(abs(difference) / deviation)) if deviation else math.nan})
+        rows.append(row | {"p_patients": float(2 * norm.sf(abs(difference) / spread)) if spread else math.nan})
     columns = ["model_a", "model_b", "auc_a", "auc_b", "difference", "low", "high", "p", "p_patients"]
     return _judged(pd.DataFrame(rows, columns=columns))
 
@@ -170,17 +170,27 @@ def holm(p: pd.Series) -> pd.Series:
     return corrected
 
 
-def _both(scores_by_model: Mapping[str, pd.DataFrame], a: str, b: str) -> pd.DataFrame:
-    """Two models' scores of the same images, side by side."""
-    one, other = scores_by_model[a], scores_by_model[b][["image_id", "score"]]
-    both = one.merge(other, on="image_id", suffixes=("_a", "_b"))
-    if not len(one) == len(other) == len(both):
-        raise Problem(f"{a} and {b} did not score the same images", remedy="score them with one manifest")
-    return both
+def deviation(both: pd.DataFrame) -> float:
+    """Return the standard deviation of the difference of two areas, patients kept together; NaN where it has none.
 
+    With one image of each patient it is DeLong's.
 
-def _deviation(both: pd.DataFrame, positive: np.ndarray) -> float:
-    """The standard deviation of the difference of two areas, patients kept together; NaN where it has none."""
+    Parameters
+    ----------
+    both : DataFrame
+        ``patient_id, label`` (``covid``/``non_covid``), ``score_a`` and ``score_b`` of the same images.
+
+    References
+    ----------
+    DeLong et al. (1988), Biometrics 44:837; Obuchowski (1997), Biometrics 53:567, for images in clusters.
+
+    Examples
+    --------
+    >>> both = pd.DataFrame({"label": ["covid", "non_covid"] * 2, "patient_id": range(4)})
+    >>> deviation(both.assign(score_a=[0.9, 0.1, 0.8, 0.2], score_b=[0.9, 0.1, 0.8, 0.2]))
+    nan
+    """
+    positive = (both["label"] == "covid").to_numpy()
     patients = both["patient_id"].to_numpy()
     ill, well = pd.Index(patients[positive]), pd.Index(patients[~positive])
     if min(ill.nunique(), well.nunique()) < 2:
@@ -196,6 +206,15 @@ def _deviation(both: pd.DataFrame, positive: np.ndarray) -> float:
     variance = sum(len(part) / (len(part) - 1) * (part**2).sum() for part in (found, spared))
     variance += 2 * everyone / (everyone - 1) * (found[shared] * spared[shared]).sum()
     return math.sqrt(variance) if variance > 1e-16 else math.nan
+
+
+def _both(scores_by_model: Mapping[str, pd.DataFrame], a: str, b: str) -> pd.DataFrame:
+    """Two models' scores of the same images, side by side."""
+    one, other = scores_by_model[a], scores_by_model[b][["image_id", "score"]]
+    both = one.merge(other, on="image_id", suffixes=("_a", "_b"))
+    if not len(one) == len(other) == len(both):
+        raise Problem(f"{a} and {b} did not score the same images", remedy="score them with one manifest")
+    return both
 
 
 def _threshold(frame: pd.DataFrame, target: float) -> float:

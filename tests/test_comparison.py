@@ -11,9 +11,8 @@ import pytest
 import yaml
 from fitted import write_head
 from scipy.special import expit, logit
-from scipy.stats import norm
 
-from deepcovid_lib import cli, comparison, comparison_page, metrics, records, runs, sides
+from deepcovid_lib import cli, comparison, comparison_page, metrics, pairs, records, runs, sides
 from deepcovid_lib.problems import Misuse, Problem
 
 MODELS = ("resnet18", "squeezenet")
@@ -162,10 +161,11 @@ def test_the_same_films_under_another_seed_are_paired(root, tmp_path):
     assert set(known.areas["test"]) == {"paired"}
     row = known.areas.set_index("model").loc["resnet18"]
     matched = base["resnet18"].merge(other["resnet18"], on="image_id", suffixes=("", "_again"))
-    z, p, error = metrics.compare_aucs(matched["label"] == "covid", matched["score_again"], matched["score"])
-    assert row["high"] - row["low"] == pytest.approx(2 * norm.ppf(0.975) * error)
-    assert row["p"] == pytest.approx(p)
-    assert np.sign(row["difference"]) == np.sign(z)
+    by_model = {"resnet50": matched.assign(score=matched["score_again"]), "resnet18": matched}
+    p = row["p"]
+    expected = pairs.areas(by_model).iloc[0]
+    for name, other_name in (("difference",) * 2, ("low",) * 2, ("high",) * 2, ("p", "p_patients")):
+        assert row[name] == pytest.approx(expected[other_name])
     assert row["low"] <= row["difference"] <= row["high"]
     assert (row["low"] <= 0 <= row["high"]) == (p >= 0.05) == (row["verdict"] == comparison.SAME)
     agreement = known.agreement.set_index("model").loc["resnet18"]
@@ -238,8 +238,19 @@ def test_too_few_of_a_class_is_a_reason_and_no_number(root, tmp_path, covid, oth
         known = compared("mine", "poor")
     page = page_of(known, tmp_path)
     assert set(known.areas["verdict"]) == {comparison.UNDECIDED}
-    assert f"results/poor has fewer than two {lacks} images" in page.text
+    assert f"results/poor has {lacks} images of fewer than two patients" in page.text
     assert ("There is no curve of ResNet18" in page.text) == (covid != 1)
+
+
+def test_one_patients_films_decide_nothing(root):
+    test = films(12, 20)
+    test.loc[test["label"] == "covid", "patient_id"] = "phantom:one"
+    run("mine", {model: scored(test) for model in MODELS}, test=test)
+    run("again", {model: shaken(scored(test), 0.5) for model in MODELS}, test=test, seed=7)
+    known = compared("mine", "again")
+    assert set(known.areas["verdict"]) == {comparison.UNDECIDED}
+    assert known.areas["reason"].str.endswith("has COVID-19 images of fewer than two patients").all()
+    assert known.areas["p"].isna().all()
 
 
 def test_perfect_areas_on_other_films_cannot_be_decided(root):

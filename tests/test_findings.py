@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import bootstrap, mannwhitneyu
+from scipy.stats import bootstrap, mannwhitneyu, norm
 from sklearn.metrics import roc_auc_score
 
-from deepcovid_lib import findings, metrics, tables
+from deepcovid_lib import findings, metrics, pairs, tables
 from deepcovid_lib.findings import Evidence
 
 MODELS = ["resnet18", "resnet50", "squeezenet", "densenet121"]
@@ -29,6 +29,17 @@ def scored(places, seed=0, counts=COUNTS, spread=1.0):
 
 def apart(far, seed=0, other=0.0, **options):
     return scored({"covid": far, "normal": 0.0, "other_disease": other}, seed, **options)
+
+
+def swapped(frame):
+    """The same scores but for two neighbours of either class, which change places."""
+    order = frame["score"].sort_values().index
+    classes = frame.loc[order, "label"].to_numpy()
+    place = int(np.flatnonzero(classes[1:] != classes[:-1])[0])
+    one, other = order[place], order[place + 1]
+    score = frame["score"].copy()
+    score[[one, other]] = score[[other, one]].to_numpy()
+    return frame.assign(score=score)
 
 
 def flat(frame):
@@ -72,7 +83,7 @@ ONE_CLASS = GOOD[GOOD["label"] == "non_covid"]
 FAR = {"resnet18": apart(1, 1), "squeezenet": apart(6, 2)}
 NEAR = {"resnet18": apart(6, 1), "squeezenet": apart(1, 2)}
 EVEN = {"resnet18": apart(2, 1), "squeezenet": apart(2, 2)}
-ALIKE = {"resnet18": apart(3, 1), "squeezenet": apart(3, 1).assign(score=lambda frame: frame["score"] ** 2)}
+ALIKE = {"resnet18": apart(3, 1), "squeezenet": swapped(apart(3, 1))}
 LAYER = {"weight": (2, 512), "bias": (2,)}
 ALL = ["normal", "other_disease"]
 HALF = {"least": 0.85, "most": 0.95, "of": "half"}
@@ -242,23 +253,51 @@ def test_films_of_one_patient_widen_the_interval():
 
 
 def test_areas_and_their_differences_are_those_of_other_libraries():
-    known = evidence(scores=FAR)
+    alone = {model: frame.assign(patient_id=frame["image_id"]) for model, frame in FAR.items()}
+    known = evidence(scores=alone)
     area = {model: roc_auc_score(frame["label"] == "covid", frame["score"]) for model, frame in FAR.items()}
     found = findings.largest_area(known, model="squeezenet")
     assert found.value == pytest.approx(area["squeezenet"] - area["resnet18"])
     z = metrics.compare_aucs(
         FAR["resnet18"]["label"] == "covid", FAR["squeezenet"]["score"], FAR["resnet18"]["score"]
     ).z
-    assert found.value / ((found.high - found.low) / 2 / 1.96) == pytest.approx(z)
+    assert found.value / ((found.high - found.low) / 2 / norm.ppf(0.975)) == pytest.approx(z)
     assert findings.ranked(known, above=["covid"], below=ALL).value == pytest.approx(min(area.values()))
 
 
 def test_areas_that_are_equal_by_chance_are_told_with_their_interval():
     one = pd.DataFrame({"image_id": range(6), "label": ["covid"] * 3 + ["non_covid"] * 3, "score": [5, 3, 1, 4, 2, 0]})
+    one["patient_id"] = one["image_id"]
     other = one.assign(score=[3, 1, 5, 2, 0, 4])
     found = findings.similar_areas(evidence(scores={"resnet18": one, "squeezenet": other}), within=0.02)
     assert (found.holds, found.value) == (None, 0)
-    assert found.low == -found.high < -0.02
+    assert found.low == pytest.approx(-found.high)
+    assert found.low < -0.02
+
+
+def test_one_patients_images_decide_no_difference_of_areas():
+    one = {
+        model: frame.assign(patient_id=frame["label"].where(frame["label"] == "covid", frame["image_id"]))
+        for model, frame in FAR.items()
+    }
+    for claim, asked in (("largest_area", {"model": "squeezenet"}), ("similar_areas", {"within": 0.02})):
+        found = getattr(findings, claim)(evidence(scores=one), **asked)
+        assert found.holds is None
+        assert "no interval" in found.reason
+    assert set(pairs.areas(one)["verdict"]) == {pairs.UNDECIDED}
+
+
+def test_models_that_rank_all_images_alike_are_not_said_to_be_similar():
+    same = {"resnet18": GOOD, "squeezenet": GOOD.assign(score=GOOD["score"] ** 2)}
+    found = findings.similar_areas(evidence(scores=same), within=0.02)
+    assert (found.holds, found.value) == (None, 0)
+
+
+def test_equal_draws_make_no_interval():
+    clear = GOOD.assign(score=np.where(GOOD["label"] == "covid", 0.9, 0.1))
+    found = findings.specificities(evidence(scores={"resnet18": clear}), least=0.5, most=0.9, of="mean")
+    assert (found.holds, found.value) == (None, 1.0)
+    assert math.isnan(found.low)
 
 
 def test_perfect_separation_of_enough_images_is_decided():

@@ -60,7 +60,7 @@ def reliability_curves(
             axes.errorbar(curve["score"], curve["share"], bars, color=colour, **look)
             parts.append(curve.assign(model=model, scores=name))
             error = (curve["images"] * (curve["score"] - curve["share"]).abs()).sum() / max(1, curve["images"].sum())
-            words.append(f"{error:.3f} {name}")
+            words.append(f"{style.decimal(error)} {name}")
         told.append(f"{style.model(model).label} {', '.join(words)}")
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=QUARTERS, yticks=QUARTERS, box_aspect=1)
         axes.set_title(style.model(model).label)
@@ -111,11 +111,15 @@ def precision_recall(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
         look, covid = style.model(model), frame["label"] == "covid"
         area, floor = average_precision_score(covid, frame["score"]), covid.mean()
         axes.step(curve["recall"], curve["precision"], where="post", color=look.colour, linestyle=look.dash)
-        axes.lines[-1].set_label(f"{look.label}   {area:.3f}")
+        axes.lines[-1].set_label(f"{look.label}   {style.decimal(area)}")
         parts.append(curve.assign(model=model))
-        told.append(f"{look.label} {area:.3f}")
+        told.append(f"{look.label} {style.decimal(area)}")
     axes.axhline(
-        floor, color=style.muted(), linewidth=1.2, linestyle=(0, (1, 2)), label=f"share of COVID-19   {floor:.3f}"
+        floor,
+        color=style.muted(),
+        linewidth=1.2,
+        linestyle=(0, (1, 2)),
+        label=f"share of COVID-19   {style.decimal(floor)}",
     )
     axes.set(xlim=(0, 1.01), ylim=(0, 1.03), xlabel="recall (sensitivity)", ylabel="precision")
     for axis in (axes.xaxis, axes.yaxis):
@@ -127,7 +131,7 @@ def precision_recall(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
         axes.text(0.5, 0.5, "no curve of one class alone", ha="center")
     columns = ["model", "threshold", "recall", "precision"]
     data = pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
-    alt = f"Precision against recall. Average precision: {', '.join(told)}; the floor is {floor:.3f}."
+    alt = f"Precision against recall. Average precision: {', '.join(told)}; the floor is {style.decimal(floor)}."
     return Drawing(figure, data, alt if told else "No curve of precision: one class has no images.")
 
 

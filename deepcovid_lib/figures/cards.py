@@ -76,7 +76,7 @@ def _told(data: pd.DataFrame, lines: list[tuple[str, str]], few: list[tuple[str,
     for line in lines:
         if line not in few:
             areas = data.loc[_of(data, line), "auc"].dropna()
-            ends = " to ".join(dict.fromkeys((f"{areas.min():.3f}", f"{areas.max():.3f}")))
+            ends = " to ".join(dict.fromkeys((style.decimal(areas.min()), style.decimal(areas.max()))))
             told.append(f"{line[0]}, {line[1]}: {ends}")
     lost = "; ".join(f"{characteristic}, {level}" for characteristic, level in few) or "none"
     areas = f" {'; '.join(told)}." if told else ""

@@ -74,7 +74,9 @@ def scores(frame: pd.DataFrame, model: str) -> Drawing:
             axes.axvline(threshold, color=style.ink(), linewidth=1.3, linestyle=DASHED)
             axes.set_title(f"{called:,} called COVID-19", loc="right", fontsize=style.SMALL)
         records += [(name, *row) for row in zip(edges[:-1], edges[1:], counts, strict=True)]
-        told.append(f"{look.label}: {len(own):,} images, median {np.median(own):.3f}, {called:,} called COVID-19")
+        told.append(
+            f"{look.label}: {len(own):,} images, median {style.decimal(np.median(own))}, {called:,} called COVID-19"
+        )
     panels[-1].set_xlabel("score" if np.isnan(threshold) else f"score  (dashed: threshold {style.exact(threshold)})")
     for axes in panels:
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

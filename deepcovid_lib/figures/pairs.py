@@ -51,10 +51,10 @@ def rocs(a: pd.DataFrame, b: pd.DataFrame, model: str) -> Drawing:
         positive = (frame["label"] == "covid").to_numpy()
         false, true, cut = roc_curve(positive, frame["score"].to_numpy())
         area = roc_auc_score(positive, frame["score"])
-        axes.plot(false, true, color=look.colour, label=f"{name}   {area:.3f}", **LINES[name])
+        axes.plot(false, true, color=look.colour, label=f"{name}   {style.decimal(area)}", **LINES[name])
         columns = {"run": name, "threshold": cut, "false_positive_rate": false, "sensitivity": true}
         parts.append(pd.DataFrame(columns))
-        told.append(f"{name} {area:.3f}")
+        told.append(f"{name} {style.decimal(area)}")
     axes.plot([0, 1], [0, 1], color=style.muted(), linewidth=1, linestyle=(0, (1, 2)), zorder=0)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="1 − specificity", ylabel="sensitivity")
     axes.set(xticks=QUARTERS, yticks=QUARTERS, title=look.label)

@@ -16,6 +16,7 @@ from deepcovid_lib import style
 REPLICATES = 2000
 FEWEST_PATIENTS = 5  # with fewer, draws of patients say nothing
 NO_CLASS = "a class has no images, or no model is there"
+NO_SPREAD = "every draw of the patients gives the same, so no interval"
 
 
 class Evidence(NamedTuple):
@@ -80,9 +81,11 @@ def resampled(values: pd.Series, patients: pd.Series, seed: int = 0) -> np.ndarr
 
 
 def difference(value: float, drawn: np.ndarray, rival: str, model: str = "") -> Finding:
-    """Return whether a difference is above 0, from its resampled values."""
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    """Return whether a difference is above 0, from its resampled values; equal ones make no interval."""
     told = f"{style.model(model).label} {against(rival)}" if model else against(rival)
+    if drawn.min() == drawn.max():
+        return Finding(None, float(value), reason=f"{told}; {NO_SPREAD}")
+    low, high = np.quantile(drawn, [0.025, 0.975])
     if math.isnan(low):
         told += f"; fewer than {FEWEST_PATIENTS} patients"
     return Finding(decided(low > 0, high < 0), float(value), float(low), float(high), told)

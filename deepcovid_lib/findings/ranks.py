@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 from scipy.stats import mannwhitneyu
 
-from deepcovid_lib import metrics, style
+from deepcovid_lib import metrics, pairs, style
 from deepcovid_lib.findings.evidence import (
     NO_CLASS,
     Evidence,
@@ -69,7 +69,7 @@ def farthest_apart(evidence: Evidence, *, model: str) -> Finding:
     Examples
     --------
     >>> one = pd.DataFrame({"image_id": range(12), "patient_id": range(12), "label": ["covid", "non_covid"] * 6})
-    >>> far, near = (one.assign(score=[high, 0.1] * 6) for high in (0.9, 0.5))
+    >>> far, near = one.assign(score=[0.9, 0.1, 0.8, 0.2] * 3), one.assign(score=[0.5, 0.1, 0.6, 0.2] * 3)
     >>> known = Evidence({"squeezenet": far, "resnet18": near}, None, {}, None, {})
     >>> farthest_apart(known, model="squeezenet").holds
     True
@@ -92,11 +92,12 @@ def farthest_apart(evidence: Evidence, *, model: str) -> Finding:
 
 
 def largest_area(evidence: Evidence, *, model: str) -> Finding:
-    """Test that a model's area under the ROC curve exceeds the best other one (paired DeLong).
+    """Test that a model's area under the ROC curve exceeds the best other one, patients kept together.
 
     Examples
     --------
-    >>> one = pd.DataFrame({"image_id": range(4), "label": ["covid", "non_covid"] * 2, "score": [0.9, 0.1, 0.8, 0.2]})
+    >>> one = pd.DataFrame({"label": ["covid", "non_covid"] * 2, "score": [0.9, 0.1, 0.8, 0.2]})
+    >>> one = one.assign(image_id=range(4), patient_id=range(4))
     >>> known = Evidence({"squeezenet": one, "resnet18": one}, None, {}, None, {})
     >>> largest_area(known, model="squeezenet").reason
     'the areas leave their difference no interval'
@@ -112,13 +113,14 @@ def largest_area(evidence: Evidence, *, model: str) -> Finding:
 
 
 def similar_areas(evidence: Evidence, *, within: float) -> Finding:
-    """Test that no two models' areas are farther apart than `within` (paired DeLong on the extremes).
+    """Test that no two models' areas are farther apart than `within`: the extremes, patients kept together.
 
     Examples
     --------
-    >>> one = pd.DataFrame({"image_id": range(4), "label": ["covid", "non_covid"] * 2, "score": [0.9, 0.1, 0.8, 0.2]})
+    >>> one = pd.DataFrame({"label": ["covid", "non_covid"] * 2, "score": [0.9, 0.1, 0.8, 0.2]})
+    >>> one = one.assign(image_id=range(4), patient_id=range(4))
     >>> similar_areas(Evidence({"squeezenet": one, "resnet18": one}, None, {}, None, {}), within=0.02)[:2]
-    (True, 0.0)
+    (None, 0.0)
     """
     areas = _areas(evidence)
     if len(areas) < 2:
@@ -127,7 +129,7 @@ def similar_areas(evidence: Evidence, *, within: float) -> Finding:
     apart, low, high = _paired(evidence, best, worst)
     told = f"{style.model(best).label} against {style.model(worst).label}"
     if math.isnan(low):
-        return Finding(True if apart == 0 else None, apart, reason=f"{told}; no interval")
+        return Finding(None, apart, reason=f"{told}; the areas leave their difference no interval")
     return Finding(decided(high <= within, low > within), apart, low, high, told)
 
 
@@ -146,9 +148,6 @@ def _areas(evidence: Evidence) -> dict[str, float]:
 
 
 def _paired(evidence: Evidence, one: str, other: str) -> tuple[float, float, float]:
-    """Difference of two areas with the interval of the paired DeLong test."""
-    a, b = _aligned(evidence.scores[one], evidence.scores[other])
-    areas = _areas(evidence)
-    apart = areas[one] - areas[other]
-    error = quiet(metrics.compare_aucs, a["label"] == "covid", a["score"], b["score"]).error
-    return apart, apart - 1.96 * error, apart + 1.96 * error
+    """Difference of two areas with its interval, as `pairs.areas` gives it."""
+    row = pairs.areas({model: evidence.scores[model] for model in (one, other)}).iloc[0]
+    return float(row["difference"]), float(row["low"]), float(row["high"])

@@ -9,7 +9,17 @@ import numpy as np
 import pandas as pd
 
 from deepcovid_lib import style, tables
-from deepcovid_lib.findings.evidence import NO_CLASS, Evidence, Finding, all_hold, decided, difference, lacks, resampled
+from deepcovid_lib.findings.evidence import (
+    NO_CLASS,
+    NO_SPREAD,
+    Evidence,
+    Finding,
+    all_hold,
+    decided,
+    difference,
+    lacks,
+    resampled,
+)
 
 
 def specificities(evidence: Evidence, *, least: float, most: float, of: str) -> Finding:
@@ -32,7 +42,10 @@ def specificities(evidence: Evidence, *, least: float, most: float, of: str) -> 
         return Finding(None, reason=NO_CLASS)
     if of == "mean":
         right = pd.concat(_cleared(evidence, rates), axis=1).mean(axis=1)
-        low, high = np.quantile(resampled(right, _patients(evidence)), [0.025, 0.975])
+        drawn = resampled(right, _patients(evidence))
+        if drawn.min() == drawn.max():
+            return Finding(None, right.mean(), reason=f"mean over the models; {NO_SPREAD}")
+        low, high = np.quantile(drawn, [0.025, 0.975])
         return Finding(decided(*_inside(low, high, least, most)), right.mean(), low, high, "mean over the models")
     if of == "highest":
         row = rates.loc[rates["value"].idxmax()]
