@@ -78,7 +78,8 @@ def environment(run: Run) -> str:
     True
     """
     facts = records.facts(records.of(run)) if run.speed == "replay" else runs.facts_of(run)
-    noted = list(filter(None, (runs.trained(facts, model) for model in run.edition.models)))
+    notes = {model: runs.trained(facts, model) for model in run.edition.models}
+    noted, silent = list(filter(None, notes.values())), [model for model, note in notes.items() if not note]
     if not noted:
         return "Where the heads were trained was not noted."
     told = []
@@ -86,7 +87,8 @@ def environment(run: Run) -> str:
         versions = ", ".join(f"{name} {version}" for name, version in fact["versions"].items())
         commit = fact.get("commit") or "outside a checkout"
         told.append(f"{fact['started'][:10]} on {fact['device']}; Python {fact['python']}, {versions}; commit {commit}")
-    return f"Trained on {'. Others on '.join(dict.fromkeys(told))}."
+    lacking = f" Of {', '.join(style.model(model).label for model in silent)} it was not noted." if silent else ""
+    return f"Trained on {'. Others on '.join(dict.fromkeys(told))}.{lacking}"
 
 
 def performance(scores_by_model: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -112,7 +112,10 @@ def of_artefact(
     kind = "table" if slug.startswith("tab-") else "figure"
     note = f"{kind.capitalize()} {slug} of run {run}"
     if commit:
-        note += f" at commit {commit.replace('+', '')}" + (", files changed since" if "+" in commit else "")
+        named = (
+            f"{each.removesuffix('+')}{', files changed since' * each.endswith('+')}" for each in commit.split(" and ")
+        )
+        note += f" at commit {'; '.join(named)}"
     if number:
         note += f"; after {number} of the paper"
     return Entry(

@@ -216,6 +216,7 @@ def _predict(asked: argparse.Namespace) -> int:
     if not predict.of_this_code(asked.head):
         print("note: this head was trained by other code than is installed, so its scores may differ", file=sys.stderr)
     scored, refused = predict.score_files(asked.images, asked.head)
+    print("note: a run scores its films in batches, by its engine, so the last digits may differ", file=sys.stderr)
     if asked.format == "csv":
         print(scored.to_csv(index=False, lineterminator="\n"), end="")
     elif asked.format == "json":

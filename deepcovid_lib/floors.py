@@ -197,7 +197,7 @@ def _others(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:
     return found.assign(sha256=[sha256(path) for path in found["path"]])
 
 
-def _tested(run: Run, chosen: pd.DataFrame) -> bool:
+def tested(run: Run, chosen: pd.DataFrame) -> bool:
     """Whether the run asks what its record did, and its films are those: by number, label and patient, and by content.
 
     Contents are compared where the record knows them.
@@ -216,6 +216,12 @@ def _tested(run: Run, chosen: pd.DataFrame) -> bool:
     )
 
 
+def unlike(run: Run) -> Problem:
+    """Return what to say where a run's films are not those of its record."""
+    other = "was made from other films than the recorded scores, or for an edition that asked otherwise"
+    return Problem(other, file=run.manifest, remedy="obtain the films that were recorded")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure the ladder of a recorded run from its films, and keep the numbers beside its scores."""
     parser = argparse.ArgumentParser(prog="python -m deepcovid_lib.floors", description="Record the ladder of a run.")
@@ -228,9 +234,8 @@ def main(arguments: list[str] | None = None) -> int:
         target, scores = records.folder() / run.name / "tables", records.scores(run.name)
         with runs.timed(run, "ladder"):
             chosen = stages.manifest(run)
-            if not _tested(run, chosen):
-                other = "was made from other films than the recorded scores, or for an edition that asked otherwise"
-                raise Problem(other, file=run.manifest, remedy="obtain the films that were recorded")
+            if not tested(run, chosen):
+                raise unlike(run)
             measured = ladders.ladder(seen(run, chosen, asked.networks), chosen, scores, seed=run.edition.seed)
             apart = same_source(run, chosen)
         write_csv(measured, target / "tab-ladder.csv")

@@ -16,8 +16,16 @@ from deepcovid_lib.runs import Run
 
 DIGITS = 12
 SCORED = {"stages.all_scores", "stages.scores", "stages.history"}
-MADE = {"recorded": ("trained-", "finetune-", "plan"), "shortcuts": ("ladder",), "recipes": ("sweep-",)}
-"""The stages of a recorded run that made what a page shows of it, the first kind that there is; on other pages, all."""
+MADE = {
+    "recorded": ("trained-", "plan"),
+    "shortcuts": ("ladder",),
+    "recipes": ("sweep-",),
+    "fig-speed-engines": ("passes",),
+    "fig-speed-stages": ("rebuilds",),
+    "tab-speed-growth": ("growth",),
+    "tab-speed-costs": ("whole",),
+}
+"""The stages of a recorded run that made what a page, or one artefact, shows of it: the first kind; of others, all."""
 
 
 def gather(
@@ -144,7 +152,8 @@ def _facts(run: Run, record: dict[str, Any], stage: str) -> list[dict[str, Any]]
     if not record.get("recorded"):
         return [runs.facts_of(run).get(stage, {})]
     facts = records.facts(record["recorded"])
-    kinds = ([fact for known, fact in facts.items() if known.startswith(kind)] for kind in MADE.get(stage, ("",)))
+    asked = MADE.get(record["slug"], MADE.get(stage, ("",)))
+    kinds = ([fact for known, fact in facts.items() if known.startswith(kind)] for kind in asked)
     return sorted(next(filter(None, kinds), []), key=lambda fact: fact.get("started", ""))
 
 

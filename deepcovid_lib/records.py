@@ -57,7 +57,8 @@ def facts(name: str) -> dict[str, Any]:
 def of(run: Run) -> str:
     """Return the name of the recorded run that a replayed run starts from.
 
-    It has the same edition, the models asked for, and equal values of everything that bears on a score.
+    It has the same edition, the models asked for, and equal values of everything that bears on a score; of several, the
+    one of the run's own name comes first.
 
     Raises
     ------
@@ -70,7 +71,8 @@ def of(run: Run) -> str:
     'open-cxr-weights-random'
     """
     asked = run.edition.model_dump(mode="json")
-    recorded = {path.name: told(path.name) for path in sorted(folder().iterdir()) if (path / "scores").is_dir()}
+    names = sorted((path.parent.name for path in folder().glob("*/scores")), key=lambda name: (name != run.name, name))
+    recorded = {name: told(name) for name in names}
     lacking = ""
     for name, known in recorded.items():
         if known["edition"] != run.edition_name:
@@ -88,19 +90,19 @@ def of(run: Run) -> str:
 
 
 def note(run: Run) -> str:
-    """Say of a replayed run which recorded scores it shows; empty for any other run.
+    """Say of a replayed run which recorded scores it shows, and when their heads were trained; empty for any other run.
 
     Examples
     --------
-    >>> note(runs.resolve("phantom", speed="replay")).startswith("Replayed from scores recorded on 20")
-    True
+    >>> note(runs.resolve("phantom", speed="replay"))[:48]
+    'Replayed from recorded scores (run phantom, trai'
     """
     if run.speed != "replay":
         return ""
     name = of(run)
     noted = filter(None, (runs.trained(facts(name), model) for model in told(name)["asked"]["models"]))
-    day = max(fact["started"][:10] for fact in noted)
-    return f"Replayed from scores recorded on {day} (run {name}); nothing was trained here."
+    day = max((fact["started"][:10] for fact in noted), default="a day that was not noted")
+    return f"Replayed from recorded scores (run {name}, trained on {day}); nothing was trained here."
 
 
 def replay_seconds(edition: str, stage: str, *, settings: dict[str, Any] | None = None) -> float | None:

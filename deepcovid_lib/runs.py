@@ -196,11 +196,16 @@ def reopen(name: str) -> Run:
 def timed(run: Run, stage: str, **facts: Any) -> Iterator[dict[str, Any]]:
     """Note in `facts.json` when and where the block ran, with which versions, and how long it took.
 
-    Yields `facts`, to which the block may add what it comes to know.
+    Yields `facts`, to which the block may add what it comes to know. The commit is that at the beginning, when the code
+    was read, with a ``+`` where it is another at the end. The note keeps a digest of itself.
     """
-    started, began = datetime.now(UTC), time.monotonic()
+    started, began, at = datetime.now(UTC), time.monotonic(), commit(Path(__file__).parent)
     yield facts
-    note = {**circumstances(started, time.monotonic() - began), **facts}
+    note = circumstances(started, time.monotonic() - began)
+    if note["commit"] != at:
+        note["commit"] = f"{(at or note['commit']).removesuffix('+')}+"
+    note |= facts
+    note["sha256"] = _digest(note)
     path = run.folder / "facts.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(".facts.lock")):
@@ -220,13 +225,32 @@ def circumstances(started: datetime, seconds: float) -> dict[str, Any]:
 
 
 def facts_of(run: Run) -> dict[str, Any]:
-    """Return the notes of a run's stages, empty before the first."""
+    """Return the notes of a run's stages, empty before the first.
+
+    Raises
+    ------
+    Problem
+        Where a note was changed since it was made.
+    """
     path = run.folder / "facts.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    noted = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for stage, note in noted.items():
+        if note.get("sha256", _digest(note)) != _digest(note):
+            raise Problem(
+                f"what it notes of '{stage}' was changed since",
+                file=_shown(path, run.root),
+                remedy="delete the file; when and where the stages ran is then not told",
+            )
+    return noted
+
+
+def _digest(note: dict[str, Any]) -> str:
+    told = {key: value for key, value in note.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def trained(facts: dict[str, Any], model: str) -> dict[str, Any] | None:
-    """Return the note of a head's training; in records that have none, that of its page, which trained it.
+    """Return the note of a head's training, which its page's is not; None where it was not noted.
 
     Parameters
     ----------
@@ -239,10 +263,19 @@ def trained(facts: dict[str, Any], model: str) -> dict[str, Any] | None:
     >>> page = {"started": "2026-11-28T10:00:00+00:00"}
     >>> trained({"finetune-resnet18": page, "trained-resnet18": {"started": "2026-11-27"}}, "resnet18")
     {'started': '2026-11-27'}
-    >>> trained({"finetune-resnet18": page}, "resnet18") == page
+    >>> trained({"finetune-resnet18": page}, "resnet18") is None
     True
     """
-    return facts.get(f"trained-{model}") or facts.get(f"finetune-{model}")
+    return facts.get(f"trained-{model}")
+
+
+def forget(run: Run, stage: str) -> None:
+    """Take a stage's note away: it tells of another file than lies there now."""
+    path = run.folder / "facts.json"
+    with FileLock(path.with_name(".facts.lock")):
+        noted = facts_of(run)
+        if noted.pop(stage, None):
+            write_json(noted, path)
 
 
 def retrain_seconds(run: Run, stage: str) -> float | None:
@@ -267,7 +300,7 @@ def retrain_seconds(run: Run, stage: str) -> float | None:
     if any(facts.get(f"extract-{model}", {}).get("kept") for model in models):
         return None
     pages = ((facts.get(f"finetune-{model}", {}), trained(facts, model)) for model in models)
-    if any(head and head.get("started", "") < page.get("started", "") for page, head in pages):
+    if any(not head or head.get("started", "") < page.get("started", "") for page, head in pages):
         return None
     try:
         return sum(facts[needed]["seconds"] for needed in dict.fromkeys([*before, stage]))

@@ -280,9 +280,12 @@ def fit(run: Run, model: str) -> Path:
         if all((folder / name).is_file() for name in ("head.safetensors", "history.csv", "scores.csv")):
             asked = run.edition.model_dump(mode="json")
             fits.check(folder, run.manifest, asked, code=lineage.code(lineage.TRAINING))
+            if (runs.trained(runs.facts_of(run), model) or {}).get("head") != sha256(folder / "head.safetensors"):
+                runs.forget(run, f"trained-{model}")  # a head that was brought here, from who knows where
             return folder
-        with runs.timed(run, f"trained-{model}"):
+        with runs.timed(run, f"trained-{model}") as noted:
             _train(run, model, rows)
+            noted["head"] = sha256(folder / "head.safetensors")
     return folder
 
 

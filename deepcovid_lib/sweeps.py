@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from deepcovid_lib import features, records, runs, stages, training, variations
+from deepcovid_lib import features, floors, records, runs, stages, training, variations
 from deepcovid_lib.files import write_csv, write_json
 from deepcovid_lib.finetune import Recipe
 from deepcovid_lib.frozen import Part
@@ -179,6 +179,8 @@ def record(run: Run, row: pd.DataFrame) -> Path:
     ------
     Misuse
         If no such run is recorded under the run's name: another edition, or other settings.
+    Problem
+        If its films are not those of the record.
     """
     _refuse_unrecorded(run)
     name, folder = row["name"].iloc[0], records.folder() / f"recipes-{run.name}"
@@ -219,7 +221,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _refuse_unrecorded(run: Run) -> None:
     if (recorded := records.of(run)) != run.name:
-        raise Misuse(f"run '{run.name}' is recorded as '{recorded}'", remedy=f"give it that name: --name {recorded}")
+        again = f"deepcovid reproduce --edition {run.edition_name} --run {recorded}"
+        raise Misuse(f"run '{run.name}' is recorded as '{recorded}'", remedy=f"make it under that name: {again}")
+    if not floors.tested(run, stages.manifest(run)):
+        raise floors.unlike(run)
 
 
 def _path(run: Run, name: str) -> Path:

@@ -8,6 +8,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from deepcovid_lib import runs
+
 ROOT = Path(__file__).parent.parent
 HELD = (
     "Snakefile profiles _config.yml _toc.yml index.md CITATION.cff CHANGELOG.md book notebooks editions recorded "
@@ -45,13 +47,14 @@ def keep(folder):
 
 
 def kept():
-    """Return the kept checkout, or None unless it was made from the code, packages and threads of now."""
-    return KEPT if (KEPT / made_from(ROOT)).is_file() else None
+    """Return the kept checkout, or None unless it was made whole from the code, packages, cores and device of now."""
+    return KEPT if (KEPT / made_from(ROOT)).is_file() and (KEPT / "_build/html/index.html").is_file() else None
 
 
 def made_from(folder):
     """Return a digest of what a run in a checkout hangs on."""
-    digest = hashlib.sha256(f"{sys.version} {os.environ.get('OMP_NUM_THREADS')}".encode())
+    asked = [os.environ.get(name) for name in ("OMP_NUM_THREADS", "DEEPCOVID_DEVICE")]
+    digest = hashlib.sha256(f"{sys.version} {asked} {runs.cores()}".encode())
     for package in sorted(f"{each.name} {each.version}" for each in metadata.distributions()):
         digest.update(package.encode())
     for name in HELD:

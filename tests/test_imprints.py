@@ -89,8 +89,8 @@ def test_an_imprint_names_the_cell_the_functions_and_the_inputs(run):
 )
 def test_a_recorded_artefact_is_dated_by_the_stages_that_made_it(run, monkeypatch, page, made, commit):
     facts = {
-        "finetune-resnet18": {"started": "2026-11-23T09:00:10+00:00", "commit": "two", "python": "3", "device": "one"},
-        "finetune-resnet50": {"started": "2026-11-23T08:00:10+00:00", "commit": "one+", "python": "3", "device": "one"},
+        "trained-resnet18": {"started": "2026-11-23T09:00:10+00:00", "commit": "two", "python": "3", "device": "one"},
+        "trained-resnet50": {"started": "2026-11-23T08:00:10+00:00", "commit": "one+", "python": "3", "device": "one"},
         "ladder": {"started": "2026-11-27T10:00:00+00:00", "commit": "three", "python": "4", "device": "other"},
     }
     monkeypatch.setattr(imprints.records, "facts", lambda name: facts)
@@ -103,7 +103,7 @@ def test_a_recorded_artefact_is_dated_by_the_stages_that_made_it(run, monkeypatc
     assert (about["Made"], about["Commit"], about["Shows"]) == (made, commit, "the recorded run real")
     assert about["Device"] == {"recorded": "one", "shortcuts": "other", "speed": "one; other"}[page]
     assert "Wall time" not in about
-    noted = commit.replace("+", "") + (", files changed since" if "+" in commit else "")
+    noted = commit.replace("+", ", files changed since").replace(" and ", "; ")
     assert f"of run real at commit {noted}" in known["bibtex"]
 
 

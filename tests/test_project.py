@@ -113,7 +113,7 @@ def test_no_file_speaks_of_registries_or_home_folders():
         inside = path.relative_to(ROOT).parts
         if (
             not path.is_file()
-            or inside[0].startswith((".git", ".venv", "_build", "cache", "results", "data"))
+            or inside[0].startswith((".git", ".venv", ".pytest_cache", "_build", "cache", "results", "data"))
             or path.suffix == ".lock"
         ):
             continue

@@ -170,7 +170,7 @@ def test_captions_say_what_was_replayed():
         captions[speed] = json.loads((run.folder / "tables" / "tab-x.json").read_text())["caption"]
     assert captions["retrain"] == "A table."
     day = records.facts("phantom")["finetune-resnet18"]["started"][:10]
-    assert captions["replay"].startswith(f"A table. Replayed from scores recorded on {day[:4]}-")
+    assert captions["replay"].startswith(f"A table. Replayed from recorded scores (run phantom, trained on {day[:4]}-")
     assert "nothing was trained here" in captions["replay"]
 
 
@@ -191,7 +191,10 @@ def test_the_seconds_of_both_speeds(shelf):
     assert records.replay_seconds("tiny", "scores", settings=run.settings) == 4.5
     assert runs.retrain_seconds(run, "scores") is None
     facts = {"curate": 1, "extract-resnet18": 2, "finetune-resnet18": 4, "scores": 8, "architectures": 100}
-    (run.folder / "facts.json").write_text(json.dumps({stage: {"seconds": each} for stage, each in facts.items()}))
+    timed = {stage: {"seconds": each} for stage, each in facts.items()}
+    (run.folder / "facts.json").write_text(json.dumps(timed))
+    assert runs.retrain_seconds(run, "scores") is None, "its head was not trained here"
+    (run.folder / "facts.json").write_text(json.dumps(timed | {"trained-resnet18": {"seconds": 3}}))
     assert runs.retrain_seconds(run, "scores") == 15
     assert runs.retrain_seconds(run, "finetune-resnet18") == 7
     page = {"seconds": 4, "started": "2026-11-28T10:00:00+00:00"}
@@ -245,7 +248,7 @@ def test_a_notebook_alone_replays(name, tmp_path):
     outputs = [each for cell in nbformat.read(target, as_version=4).cells for each in cell.get("outputs", [])]
     texts = [each.get("text", "") for each in outputs]
     assert any(text.startswith("Ready") for text in texts)
-    assert any(text.startswith("Replayed from scores recorded on 20") for text in texts)
+    assert any(text.startswith("Replayed from recorded scores (run ") for text in texts)
     folder = tmp_path / "results" / "open-cxr-weights-random-replay"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "out.ipynb", "results"]
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["machine.json"]

@@ -108,3 +108,24 @@ def test_a_gpu_that_does_the_work_is_told_and_one_that_does_not_is_not(monkeypat
     monkeypatch.delenv("DEEPCOVID_DEVICE")
     monkeypatch.setitem(sys.modules, "torch", None)  # as where nothing has loaded it
     assert "Tesla" not in runs.device()
+
+
+def test_a_note_that_was_edited_is_refused():
+    run = runs.begin("tiny")
+    with runs.timed(run, "curate"):
+        pass
+    assert runs.facts_of(run)["curate"]["device"] == runs.device()
+    path = run.folder / "facts.json"
+    path.write_text(path.read_text().replace(runs.device(), "Cray-1"))
+    with pytest.raises(Problem, match=r"facts\.json: what it notes of 'curate' was changed since; delete the file"):
+        runs.facts_of(run)
+
+
+def test_the_commit_is_that_at_the_beginning(monkeypatch):
+    told = iter(["one", "two", "three", "three", "four+", "five"])
+    monkeypatch.setattr(runs, "commit", lambda folder: next(told))
+    run = runs.begin("tiny")
+    for stage, commit in (("a", "one+"), ("b", "three"), ("c", "four+")):
+        with runs.timed(run, stage):
+            pass
+        assert runs.facts_of(run)[stage]["commit"] == commit

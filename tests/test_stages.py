@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from deepcovid_lib import cards, cli, editions, heads, manifest, predict, runs, stages
-from deepcovid_lib.files import write_json
+from deepcovid_lib.files import sha256, write_json
 from deepcovid_lib.problems import Misuse
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +41,7 @@ def test_scores_come_with_everything_before_them(run):
 
 
 def test_a_second_call_makes_nothing_again(run):
-    before = {path: path.stat().st_mtime_ns for path in run.fit("resnet18").iterdir()}
+    before = {path: path.stat().st_mtime_ns for path in stages.fit(run, "resnet18").iterdir()}
     stages.scores(run, "resnet18")
     assert {path: path.stat().st_mtime_ns for path in run.fit("resnet18").iterdir()} == before
 
@@ -51,10 +51,24 @@ def test_a_page_made_anew_does_not_date_the_training(run):
     began = runs.trained(runs.facts_of(run), "resnet18")["started"]
     with runs.timed(run, "finetune-resnet18"):
         stages.scores(run, "resnet18")
-    note = runs.facts_of(run)["finetune-resnet18"] | {"started": "2999-01-01T00:00:00+00:00"}
-    write_json({**runs.facts_of(run), "finetune-resnet18": note}, run.folder / "facts.json")
+    later = {"finetune-resnet18": {"started": "2999-01-01T00:00:00+00:00"}}
+    write_json(runs.facts_of(run) | later, run.folder / "facts.json")
     assert runs.trained(runs.facts_of(run), "resnet18")["started"] == began
     assert cards.environment(run).startswith(f"Trained on {began[:10]}")
+
+
+def test_a_head_that_was_brought_here_is_not_dated_by_its_page(run):
+    stages.scores(run, "resnet18")
+    noted = runs.facts_of(run)
+    assert noted["trained-resnet18"]["head"] == sha256(run.fit("resnet18") / "head.safetensors")
+    brought = {key: value for key, value in noted["trained-resnet18"].items() if key != "sha256"} | {"head": "another"}
+    write_json({"trained-resnet18": brought}, run.folder / "facts.json")
+    with runs.timed(run, "finetune-resnet18"):
+        stages.fit(run, "resnet18")
+    assert runs.trained(runs.facts_of(run), "resnet18") is None
+    assert cards.environment(run) == "Where the heads were trained was not noted."
+    assert runs.retrain_seconds(run, "finetune-resnet18") is None
+    write_json(noted, run.folder / "facts.json")
 
 
 @pytest.mark.parametrize("kind", ["json", "csv", "table"])
@@ -69,7 +83,7 @@ def test_scores_are_told_with_all_their_digits(run, monkeypatch, capsys, kind):
 
 
 def test_a_head_made_again_is_the_same_to_the_byte(run):
-    head = run.fit("resnet18") / "head.safetensors"
+    head = stages.fit(run, "resnet18") / "head.safetensors"
     before = head.read_bytes()
     head.unlink()
     stages.fit(run, "resnet18")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepcovid_lib import features, records, runs, stages, sweeps
+from deepcovid_lib import features, floors, records, runs, stages, sweeps
 from deepcovid_lib.sweeps import FULL, SMALL
 
 FILMS = pd.DataFrame({"patient_id": [f"p{k // 2}" for k in range(240)]}).assign(
@@ -25,6 +25,7 @@ def run(tmp_path, monkeypatch):
     shutil.copytree(records.folder() / "phantom", tmp_path / "recorded" / "phantom")
     monkeypatch.setattr(records, "folder", lambda: tmp_path / "recorded")
     monkeypatch.setattr(stages, "manifest", lambda run: FILMS)
+    monkeypatch.setattr(floors, "tested", lambda run, chosen: True)
 
     def made(run, train, test, extent):
         return np.arange(len(test)) % 7.0, (test["label"] == "covid").to_numpy(float)
@@ -72,6 +73,16 @@ def test_a_sweep_of_another_run_is_not_recorded(run, tmp_path, capsys, edition, 
     assert sweeps.main([name, "crop", "--record"]) == 1
     assert said in capsys.readouterr().err
     assert not (tmp_path / "recorded" / f"recipes-{name}").exists()
+
+
+def test_a_sweep_of_other_films_is_not_recorded(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.undo()
+    monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
+    monkeypatch.setattr(records, "folder", lambda: tmp_path / "recorded")
+    monkeypatch.setattr(stages, "manifest", lambda run: FILMS.assign(patient_id=FILMS["image_id"]))
+    assert sweeps.main(["phantom", "crop", "--record"]) == 1
+    assert "was made from other films than the recorded scores" in capsys.readouterr().err
+    assert not (tmp_path / "recorded" / "recipes-phantom").exists()
 
 
 def test_what_was_recorded_before_stays(run, monkeypatch):

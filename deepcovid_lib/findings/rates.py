@@ -55,6 +55,8 @@ def specificities(evidence: Evidence, *, least: float, most: float, of: str) -> 
     lowest, highest = rates.loc[rates["value"].idxmin()], rates.loc[rates["value"].idxmax()]
     ends = [f"{style.percent(row['value'])} ({style.model(row['model']).label})" for row in (lowest, highest)]
     told = f"from {ends[0]} to {ends[1]}"
+    if lowest["value"] == highest["value"]:
+        told = f"{style.percent(lowest['value'])} in every model"
     if of == "every":
         holds = all_hold([decided(*each) for each in sure])
         return Finding(holds, lowest["value"], lowest["wilson_low"], lowest["wilson_high"], told)
