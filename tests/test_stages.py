@@ -95,7 +95,7 @@ def test_a_saved_head_gives_the_same_score_to_the_same_file(run):
     films = stages.manifest(run).set_index("image_id")["path"]
     name = scores.index[0]
     told, refused = predict.score_files(
-        [Path(films[name]), ROOT / "README.md"], run.fit("resnet18") / "head.safetensors"
+        [Path(films[name]), ROOT / "README.md"], stages.fit(run, "resnet18") / "head.safetensors"
     )
     assert abs(told["score"].item() - scores[name]) < 1e-5
     assert len(refused) == 1
@@ -103,7 +103,7 @@ def test_a_saved_head_gives_the_same_score_to_the_same_file(run):
 
 
 def test_the_head_says_what_it_belongs_to(run):
-    metadata = heads.load(run.fit("resnet18") / "head.safetensors", expect={"backbone": "resnet18"})[1]
+    metadata = heads.load(stages.fit(run, "resnet18") / "head.safetensors", expect={"backbone": "resnet18"})[1]
     assert metadata["preset"] == "224-squash"
     assert metadata["recipe"]["epochs"] == 3
 
