@@ -92,7 +92,7 @@ def _refuse_another_library(run: Run) -> None:
     installed, own = Path(__file__).parent, run.root / "deepcovid_lib"
     if installed == own:
         return
-    for path in sorted(path for path in own.rglob("*.*") if path.is_file() and path.suffix != ".pyc"):
+    for path in sorted(path for kind in ("py", "yaml", "css") for path in own.rglob(f"*.{kind}")):
         there = installed / path.relative_to(own)
         if not there.is_file() or sha256(there) != sha256(path):
             raise Problem(

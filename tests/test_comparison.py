@@ -391,3 +391,17 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(root, monkeypatch):
     assert cli.main(["compare", "mine", "mine", "--out", str(path)]) == 1
     assert path.read_text() == "old"
     assert [entry.name for entry in root.iterdir() if entry.is_file()] == ["page.html"]
+
+
+@pytest.mark.parametrize(
+    ("p", "told"),
+    [
+        (0.0004, "p < 0.001"),
+        (0.04996, "p = 0.04996"),
+        (0.05, "p = 0.050"),
+        (0.0321, "p = 0.032"),
+        (0.9996, "p = 0.9996"),
+    ],
+)
+def test_a_p_value_is_not_rounded_to_the_other_verdict(p, told):
+    assert comparison_page._p(p) == told

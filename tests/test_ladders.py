@@ -105,6 +105,22 @@ def test_nothing_to_see_and_labels_dealt_at_random_are_not_told_from_chance():
     assert table["verdict"].tolist()[1:] == [ladders.CHANCE, ladders.ABOVE]
 
 
+@pytest.mark.parametrize(("scores", "verdict"), [([1, 2, 3, 4], ladders.BELOW), ([6, 7, 8, 9], ladders.ABOVE)])
+def test_the_classes_the_wrong_way_round_are_below_chance(scores, verdict):
+    y_true, patients = np.repeat([False, True], 4), np.arange(8)
+    found = ladders.judged(y_true, np.array([5, 5, 5, 5, *scores], float), patients)
+    assert found["verdict"] == verdict
+    rng = np.random.default_rng(0)
+    many = np.repeat([False, True], 60)
+    nearly = rng.normal(size=120) + np.where(many, -1.0 if verdict == ladders.BELOW else 1.0, 0.0)
+    found = ladders.judged(many, nearly, np.arange(120))
+    assert 0 < found["auc"] < 1
+    assert found["verdict"] == verdict
+    table = pd.DataFrame([{"rung": "border alone", "kind": "masked", **found}])
+    assert "no mark" not in ladders.conclusion(table)
+    assert verdict in ladders.conclusion(table)
+
+
 def test_dealt_labels_keep_their_number_and_their_patients():
     y_true, patients = parts(films())
     dealt = pd.DataFrame({"patient": patients, "ill": ladders.shuffled(y_true, patients, seed=2)})

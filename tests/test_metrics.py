@@ -186,6 +186,15 @@ def test_wilson_and_clopper_pearson_agree_with_statsmodels_at_the_papers_counts(
     assert metrics.proportion_interval(39, 40, method="clopper-pearson") == pytest.approx(exact)
 
 
+def test_the_bounds_of_none_and_of_all_are_0_and_1_to_the_digit():
+    for method in ("wilson", "clopper-pearson"):
+        for trials in range(1, 400):
+            none, every = (metrics.proportion_interval(hits, trials, method=method) for hits in (0, trials))
+            assert (none.low, every.high) == (0.0, 1.0)
+            assert 0 < none.high < 1
+            assert 0 < every.low < 1
+
+
 @given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_intervals_mirror_when_successes_and_failures_swap(counts):
     successes, trials = counts

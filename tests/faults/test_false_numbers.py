@@ -458,6 +458,11 @@ def test_a_library_that_is_not_the_checkout_s_is_refused(run):
     own.write_text(own.read_text() + "# changed\n")
     with pytest.raises(Problem, match=r"deepcovid_lib/metrics\.py: is not what is installed .*; install the checkout"):
         pipeline._refuse_another_library(run)
+    shutil.copy(metrics.__file__, own)
+    printed = own.with_name("paper.yaml")
+    printed.write_text(Path(metrics.__file__).with_name("paper.yaml").read_text() + "# changed\n")
+    with pytest.raises(Problem, match=r"deepcovid_lib/paper\.yaml: is not what is installed"):
+        pipeline._refuse_another_library(run)
 
 
 @pytest.mark.fault(
