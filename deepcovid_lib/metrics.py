@@ -182,7 +182,8 @@ def proportion_interval(successes: int, trials: int, *, method: str, confidence:
         return Interval(share - margin, share + margin)
     named = {"wilson": "wilson", "clopper-pearson": "beta"}[method]
     low, high = proportion_confint(successes, trials, alpha=1 - confidence, method=named)
-    return Interval(0.0 if successes == 0 else float(low), 1.0 if successes == trials else float(high))
+    low, high = 0.0 if successes == 0 else low, 1.0 if successes == trials else high  # exact, whatever the rounding
+    return Interval(max(0.0, float(low)), min(1.0, float(high)))
 
 
 def calibration_error(y_true: ArrayLike, y_score: ArrayLike, *, bins: int) -> float:
