@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 pytest.importorskip("playwright", reason="the browser checks need the extra `test`")
-from axe_playwright_python.sync_playwright import Axe  # noqa: E402
+from axe_playwright_python.base import AXE_SCRIPT  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
 from deepcovid_lib import manifest, metrics, records, runs  # noqa: E402
@@ -29,18 +29,35 @@ _spec.loader.exec_module(screenshots)
 ROOT = Path(__file__).parent.parent
 THEMES = ("light", "dark")
 MODULES = "_modules/deepcovid_lib"
-CODE = (
-    MODULES,
-    "book/tests",
-)  # little else than highlighted code, whose colours one such page per theme is checked for
-LIBRARY = "book/library"  # hundreds of examples: of their colours, each is checked at its first
-SEEN = """() => {
+THIN = """() => {
+  const grounds = new Map([[null, '']]);
+  const ground = element => {
+    if (!grounds.has(element)) {
+      const style = getComputedStyle(element);
+      const own = [style.backgroundColor, style.backgroundImage, style.opacity, style.filter].join();
+      grounds.set(element, ground(element.parentElement) + (own === 'rgba(0, 0, 0, 0),none,1,none' ? '' : `/${own}`));
+    }
+    return grounds.get(element);
+  };
   const known = new Set();
-  for (const block of document.querySelectorAll('.highlight')) {
-    const names = [...block.querySelectorAll('span')].map(span => span.className);
-    if (names.every(name => known.has(name))) block.dataset.seen = '';
-    names.forEach(name => known.add(name));
+  const alike = [];
+  for (const element of document.querySelectorAll('body *')) {
+    const text = [...element.childNodes].some(node => node.nodeType === Node.TEXT_NODE && node.data.trim());
+    if (!text || !element.checkVisibility()) continue;
+    const style = getComputedStyle(element);
+    const look = [style.color, style.fontSize, style.fontWeight, style.textShadow, ground(element)].join();
+    if (known.has(look)) alike.push(element);
+    known.add(look);
   }
+  for (const element of alike) {
+    if (element.matches('.highlight span')) element.replaceWith(...element.childNodes);
+    else element.dataset.alike = '';
+  }
+  document.body.normalize();
+}"""
+BARRIERS = """() => {
+  axe.configure({rules: [{id: 'color-contrast', selector: ':not([data-alike])'}]});
+  return axe.run(document, {resultTypes: ['violations'], preload: false});
 }"""
 TOOLS = '.artefact-tools[data-slug="fig-roc"]'
 SIZE = {"width": 1280, "height": 900}
@@ -143,23 +160,19 @@ def visited(pages, theme, book):
     """Open each page, look, and shrink it to a phone."""
     made = []
     with sync_playwright() as playwright, screenshots.launch(playwright) as browser:
-        context = browser.new_context(color_scheme=theme, viewport=SIZE)
-        coloured = next((name for name in pages if name.startswith(MODULES)), None)
+        context = browser.new_context(color_scheme=theme, viewport=SIZE, reduced_motion="reduce")
         for name, path in pages.items():
-            rest = {"exclude": [[".highlight"]]} if name.startswith(CODE) and name != coloured else None
             page = context.new_page()
             outside, complaints = watch(page, book.as_uri())
             page.goto(path.as_uri())
             page.evaluate(screenshots.SETTLED)
             facts = page.evaluate(FACTS)
-            if name == LIBRARY:
-                page.evaluate(SEEN)
-                rest = {"exclude": [["[data-seen]"]]}
-            found = Axe().run(page, rest, {"resultTypes": ["violations"], "preload": False}).response["violations"]
             page.set_viewport_size(PHONE)
             phone = page.evaluate(WIDEST)
+            page.set_viewport_size(SIZE)
+            found = list(violations(page))
             page.close()
-            made.append(Visit(name, theme, outside, complaints, facts, phone, list(violations(found))))
+            made.append(Visit(name, theme, outside, complaints, facts, phone, found))
         context.close()
     return made
 
@@ -207,8 +220,11 @@ def watch(page, home):
     return outside, complaints
 
 
-def violations(found):
-    for rule in found:
+def violations(page):
+    """Tell the page's serious barriers; the contrast of texts of one look on one ground is measured at the first."""
+    page.evaluate(AXE_SCRIPT)
+    page.evaluate(THIN)
+    for rule in page.evaluate(BARRIERS)["violations"]:
         if rule["impact"] in ("serious", "critical"):
             first, *others = (" ".join(map(str, node["target"])) for node in rule["nodes"])
             yield f"{rule['id']} ({rule['impact']}) at {first}" + (f" and {len(others)} more" if others else "")
@@ -253,6 +269,17 @@ def test_each_theme_shows_its_own_variant_of_every_figure(visits):
 
 def test_no_serious_barrier(visits):
     none(gather(visits, lambda visit: visit.violations))
+
+
+@pytest.mark.parametrize("faint", ["color: #aaa", "background: #666", "opacity: 0.3"])
+def test_a_faint_text_is_found_among_others_of_its_colour(page, faint):
+    hidden = f'<p hidden style="{faint}">as faint, not shown</p>'
+    code = f'<div class="highlight"><pre><span class="n">plain</span> <span style="{faint}">faint</span></pre></div>'
+    for shown in (f'<p>plain</p><p id="here" style="{faint}">faint</p>', code):
+        page.set_content(f'<html lang="en"><title>T</title><main><h1>T</h1>{hidden}<p>plain</p>{shown}</main></html>')
+        (found,) = violations(page)
+        assert found.startswith("color-contrast (serious)"), found
+        assert "more" not in found
 
 
 def test_no_page_scrolls_sideways_on_a_phone(visits):
