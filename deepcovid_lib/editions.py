@@ -25,7 +25,7 @@ class Sides(_Strict):
 
 
 class Split(_Strict):
-    """Counts per class; a class left out takes every image, its patients halved."""
+    """Counts per class; a class left out takes every image, its patients halved, and no phantom is drawn for it."""
 
     covid: Sides
     normal: Sides | None = None

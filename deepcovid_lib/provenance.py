@@ -140,9 +140,15 @@ def documented(function: str) -> str:
     >>> documented("metrics.auc_interval")
     'deepcovid_lib.areas.auc_interval'
     """
-    module, _, name = function.partition(".")
-    known = getattr(importlib.import_module(f"{LIBRARY}.{module}"), name)
-    return f"{known.__module__}.{known.__qualname__}"
+    module, _, name = function.rpartition(".")
+    for node in _statements(module):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{LIBRARY}."):
+            for alias in node.names:
+                if name == (alias.asname or alias.name):
+                    return documented(f"{node.module.removeprefix(LIBRARY + '.')}.{alias.name}")
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+            return f"{LIBRARY}.{function}"
+    raise AttributeError(f"{LIBRARY}.{module} defines no function or class '{name}'")
 
 
 def _publishes(node: ast.AST) -> bool:
@@ -184,11 +190,17 @@ def _called(node: ast.AST, modules: set[str], behind: dict[str, tuple[str, ...]]
 
 @cache
 def _functions(module: str) -> set[str]:
-    """The functions and classes of a library module, read and not imported: torch is slow to import."""
-    path = Path(importlib.util.find_spec(f"{LIBRARY}.{module}").origin)
-    statements = ast.parse(path.read_text(encoding="utf-8")).body
+    """The functions and classes of a library module."""
+    statements = _statements(module)
     own = {part.name for part in statements if isinstance(part, ast.FunctionDef | ast.ClassDef)}
     return own | {each.name for part in statements if isinstance(part, ast.ImportFrom) for each in part.names}
+
+
+@cache
+def _statements(module: str) -> list[ast.stmt]:
+    """The statements of a library module, read and not imported: torch is slow to import."""
+    path = Path(importlib.util.find_spec(f"{LIBRARY}.{module}").origin)
+    return ast.parse(path.read_text(encoding="utf-8")).body
 
 
 def _bindings(node: ast.AST) -> list[tuple[set[str], ast.AST]]:

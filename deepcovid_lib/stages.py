@@ -368,7 +368,7 @@ def _counts(run: Run) -> dict[str, tuple[int, int] | None]:
 
 def _phantoms(run: Run, options: dict) -> Candidates:
     """Make the run's phantoms in a folder that their settings name, so that equal runs share them."""
-    totals = {name: sum(sides) for name, sides in _counts(run).items()}
+    totals = {name: sum(sides or ()) for name, sides in _counts(run).items()}
     asked = {**totals, "seed": run.edition.seed, **options}
     name = {**asked, "version": phantom.version()}
     key = hashlib.sha256(json.dumps(name, sort_keys=True).encode()).hexdigest()[:12]

@@ -161,9 +161,11 @@ def visited(pages, theme, book):
     made = []
     with sync_playwright() as playwright, screenshots.launch(playwright) as browser:
         context = browser.new_context(color_scheme=theme, viewport=SIZE, reduced_motion="reduce")
+        page = context.new_page()
+        outside, complaints = watch(page, book.as_uri())
         for name, path in pages.items():
-            page = context.new_page()
-            outside, complaints = watch(page, book.as_uri())
+            outside.clear()
+            complaints.clear()
             page.goto(path.as_uri())
             page.evaluate(screenshots.SETTLED)
             facts = page.evaluate(FACTS)
@@ -171,8 +173,7 @@ def visited(pages, theme, book):
             phone = page.evaluate(WIDEST)
             page.set_viewport_size(SIZE)
             found = list(violations(page))
-            page.close()
-            made.append(Visit(name, theme, outside, complaints, facts, phone, found))
+            made.append(Visit(name, theme, list(outside), list(complaints), facts, phone, found))
         context.close()
     return made
 

@@ -76,9 +76,10 @@ def test_a_failure_on_another_machine_is_told_in_its_own_words(tmp_path):
 
 @pytest.fixture
 def curated(tmp_path, monkeypatch):
-    """A tiny run in an empty folder, curated."""
+    """A run of eight films in an empty folder, curated."""
     monkeypatch.setenv("DEEPCOVID_ROOT", str(tmp_path))
-    run = runs.begin("tiny")
+    two = {"train": 2, "test": 2}
+    run = runs.begin("tiny", settings={"split.covid": two, "split.normal": two, "split.each_other": None})
     stages.curate(run)
     return run
 

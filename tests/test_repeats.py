@@ -15,6 +15,7 @@ SETTINGS = {
     "models": ["resnet18"],
     "split.normal": {"train": 3, "test": 3},
     "split.covid": {"train": 3, "test": 3},
+    "split.each_other": None,
     "recipe.epochs": 3,
 }
 RECIPE = editions.RecipeAsked(epochs=5, features="standardised")

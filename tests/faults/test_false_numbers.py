@@ -44,7 +44,7 @@ from deepcovid_lib.problems import Problem
 from deepcovid_lib.sources import phantom
 
 SMALL = {"models": ["resnet18"], "split.covid": {"train": 3, "test": 3}, "split.normal": {"train": 3, "test": 3}}
-SMALL |= {"split.each_other": {"train": 1, "test": 1}}
+SMALL |= {"split.each_other": None}
 AGAIN = "run deepcovid reproduce again"
 
 
@@ -162,7 +162,7 @@ def test_an_edited_label_table_makes_the_manifest_out_of_date(run):
     rerun="restore the film, or curate again",
 )
 def test_an_overwritten_film_is_refused_wherever_it_is_read(run):
-    run = runs.begin("tiny", name="small", settings=SMALL)
+    run = runs.begin("tiny", name="small", settings=SMALL | {"split.each_other": {"train": 1, "test": 1}})
     rows = stages.manifest(run)
     readers = {
         "features": lambda: stages.extract(run, "resnet18"),
