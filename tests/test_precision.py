@@ -34,13 +34,10 @@ def test_the_average_is_scikit_learns_and_the_floor_is_the_share(frame):
 def test_the_bootstrap_draws_patients(frame):
     row = precision.summary({"resnet18": frame}, replicates=400).iloc[0]
     rng = np.random.default_rng(9)
+    classes = [[part for _, part in own.groupby("patient_id")] for _, own in frame.groupby("label")]
     drawn = []
     for _ in range(400):
-        parts = []
-        for _, own in frame.groupby("label"):
-            groups = [part for _, part in own.groupby("patient_id")]
-            parts += [groups[k] for k in rng.integers(len(groups), size=len(groups))]
-        sample = pd.concat(parts)
+        sample = pd.concat([own[k] for own in classes for k in rng.integers(len(own), size=len(own))])
         drawn.append(average_precision_score(sample["label"] == "covid", sample["score"]))
     low, high = np.quantile(drawn, [0.025, 0.975])
     assert row["low"] == pytest.approx(low, abs=0.05)
