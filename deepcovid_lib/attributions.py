@@ -181,8 +181,9 @@ def likeness(maps: np.ndarray, others: Mapping[str, np.ndarray], films: pd.DataF
     -------
     DataFrame
         ``redrawn, films``; the mean ``correlation`` (Spearman, over the places of a film, -1 to 1) with its 95%
-        interval ``low, high``; and a ``verdict``: ``some likeness`` where the interval lies above 0, ``no
-        likeness`` where it does not, or ``cannot be decided``. Numbers are rounded to four digits.
+        interval ``low, high``; and a ``verdict``: ``some likeness`` where the interval lies above 0, ``inverse
+        likeness`` below 0, ``no likeness seen`` where it holds 0, or ``cannot be decided``. Numbers are
+        rounded to four digits.
 
     Examples
     --------
@@ -195,7 +196,7 @@ def likeness(maps: np.ndarray, others: Mapping[str, np.ndarray], films: pd.DataF
     for name, drawn in others.items():
         each = pd.Series([_correlation(one, other) for one, other in zip(maps, drawn, strict=True)], dtype=float)
         mean, low, high = interval(each, films["patient_id"], seed=seed)
-        verdict = _verdict(low, high, above="some likeness", below="no likeness", neither="no likeness")
+        verdict = _verdict(low, high, above="some likeness", below="inverse likeness", neither="no likeness seen")
         rows.append(
             {"redrawn": name, "films": int(each.notna().sum()), "correlation": mean, "low": low, "high": high}
             | {"verdict": verdict}

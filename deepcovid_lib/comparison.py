@@ -14,6 +14,7 @@ from scipy.stats import ks_2samp, norm, spearmanr
 from sklearn.exceptions import UndefinedMetricWarning
 
 from deepcovid_lib import manifest, metrics, sides, style, tables
+from deepcovid_lib.pairs import FEWEST_PATIENTS
 from deepcovid_lib.pairs import deviation as paired_deviation
 from deepcovid_lib.sides import Side
 
@@ -230,8 +231,9 @@ def _difference(a: Side, b: Side, model: str) -> dict[str, Any]:
         return {"difference": 0.0, "test": "", "verdict": EQUAL, "reason": ""}
     for side, frame in ((a, one), (b, other)):
         for label, look in style.CLASSES.items():
-            if frame.loc[frame["label"] == label, "patient_id"].nunique() < 2:
-                return undecided | {"reason": f"{side.label} has {look.label} images of fewer than two patients"}
+            if frame.loc[frame["label"] == label, "patient_id"].nunique() < FEWEST_PATIENTS:
+                few = f"fewer than {FEWEST_PATIENTS} patients"
+                return undecided | {"reason": f"{side.label} has {look.label} images of {few}"}
     quantile = norm.ppf(1 - LEVEL / 2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)  # the reason says it
@@ -241,7 +243,8 @@ def _difference(a: Side, b: Side, model: str) -> dict[str, Any]:
             deviation = paired_deviation(one.assign(score_a=one["score"], score_b=other["score"]))
             told = {"difference": apart, "test": "paired"}
             if math.isnan(deviation) and abs(apart) < 1e-12:
-                return told | {"verdict": SAME, "reason": "each image has the same rank against the other class"}
+                alike = "each patient's images have the same rank in sum against the other class"
+                return told | {"verdict": SAME, "reason": alike}
             if math.isnan(deviation):
                 return told | {"verdict": UNDECIDED, "reason": "the difference has no variance"}
         else:

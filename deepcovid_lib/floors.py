@@ -12,9 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from deepcovid_lib import curation, editions, ladders, metrics, people, records, rungs, runs, stages, style, thumbnails
+from deepcovid_lib import curation, editions, ladders, pairs, people, records, rungs, runs, stages, style, thumbnails
 from deepcovid_lib.files import read_json, sha256, write_csv
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.rungs import Rung
@@ -68,17 +69,17 @@ def pooled(run: Run, chosen: pd.DataFrame, network: str) -> Rung:
 def against_thumbnail(
     seen_rungs: Sequence[Rung], chosen: pd.DataFrame, scores: dict[str, pd.DataFrame]
 ) -> pd.DataFrame:
-    """Compare each model with 64 grey values on the same test films (paired DeLong).
+    """Compare each model with 64 grey values on the same test films, a patient's films kept together.
 
     Returns
     -------
     DataFrame
-        ``model, difference`` (area of the model minus that of the 8x8 thumbnail), ``p``, two-sided; no rows where a
-        side of the split has one class.
+        ``model, difference`` (area of the model minus that of the 8x8 thumbnail), ``p``, two-sided, of
+        `pairs.deviation` and NaN where that is; no rows where a side of the split has one class.
 
     References
     ----------
-    DeLong et al. (1988), Biometrics 44:837.
+    DeLong et al. (1988), Biometrics 44:837; Obuchowski (1997), Biometrics 53:567.
     """
     y_true, train = (chosen["label"] == "covid").to_numpy(), (chosen["split"] == "train").to_numpy()
     grey = next(rung.values for rung in seen_rungs if rung.name == "8x8 grey")
@@ -89,7 +90,8 @@ def against_thumbnail(
             labels, own = (frame["label"] == "covid").to_numpy(), frame["score"].to_numpy()
             floor = simple.loc[frame["image_id"]].to_numpy()
             difference = roc_auc_score(labels, own) - roc_auc_score(labels, floor)
-            rows.append((model, difference, metrics.compare_aucs(labels, own, floor).p))
+            deviation = pairs.deviation(frame.assign(score_a=own, score_b=floor))
+            rows.append((model, difference, 2 * norm.sf(abs(difference) / deviation)))
     return pd.DataFrame(rows, columns=["model", "difference", "p"])
 
 
@@ -106,11 +108,13 @@ def compared(paired: pd.DataFrame) -> str:
     >>> compared(pd.DataFrame({"difference": [0.1, 0.1, -0.2], "p": [0.001, 0.4, 0.002]}))
     'Better than the thumbnail of 64 grey values: 1 of 3 models; worse: 1; not told apart: 1.'
     """
-    if paired.empty:
+    if paired["p"].isna().all():
         return "Whether the models are better than a thumbnail cannot be decided here."
     better, worse = (int(((paired["p"] < LEVEL) & (paired["difference"] * sign > 0)).sum()) for sign in (1, -1))
     start = f"Better than the thumbnail of 64 grey values: {better} of {len(paired)} models"
-    return f"{start}; worse: {worse}; not told apart: {len(paired) - better - worse}."
+    undecided = int(paired["p"].isna().sum())
+    rest = f"; cannot be decided: {undecided}" if undecided else ""
+    return f"{start}; worse: {worse}; not told apart: {len(paired) - better - worse - undecided}{rest}."
 
 
 def same_source(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:

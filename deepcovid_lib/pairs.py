@@ -23,6 +23,7 @@ from deepcovid_lib.checks import normal_quantile
 from deepcovid_lib.problems import Problem
 
 LEVEL = 0.05
+FEWEST_PATIENTS = 5  # of a class
 DIFFER, NOT_SHOWN, UNDECIDED = "differ", "no difference shown", "cannot be decided"
 
 
@@ -41,7 +42,7 @@ def areas(scores_by_model: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         with patients kept together; ``p``, paired DeLong, and ``p_patients``, the same with patients kept together;
         both after Holm (``p_holm, p_patients_holm``); ``verdict`` by the last: ``differ`` below 0.05, ``no difference
         shown``, or ``cannot be decided`` where the difference has no variance (NaN), as for equal rankings or where a
-        class has fewer than two patients.
+        class has fewer than five patients.
 
     Raises
     ------
@@ -173,7 +174,8 @@ def holm(p: pd.Series) -> pd.Series:
 def deviation(both: pd.DataFrame) -> float:
     """Return the standard deviation of the difference of two areas, patients kept together; NaN where it has none.
 
-    With one image of each patient it is DeLong's.
+    With one image of each patient it is DeLong's. It has none where a class has fewer than five patients: of two, a
+    test at the level of 5% would call one difference in six that is not there.
 
     Parameters
     ----------
@@ -193,7 +195,7 @@ def deviation(both: pd.DataFrame) -> float:
     positive = (both["label"] == "covid").to_numpy()
     patients = both["patient_id"].to_numpy()
     ill, well = pd.Index(patients[positive]), pd.Index(patients[~positive])
-    if min(ill.nunique(), well.nunique()) < 2:
+    if min(ill.nunique(), well.nunique()) < FEWEST_PATIENTS:
         return math.nan
     wins = 0
     for sign, name in ((1, "score_a"), (-1, "score_b")):

@@ -232,13 +232,17 @@ def facts_of(run: Run) -> dict[str, Any]:
     Problem
         Where a note was changed since it was made.
     """
-    path = run.folder / "facts.json"
+    return notes(run.folder / "facts.json")
+
+
+def notes(path: Path) -> dict[str, Any]:
+    """Return the notes of a `facts.json`, empty where it is not there, as `facts_of` does."""
     noted = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     for stage, note in noted.items():
-        if note.get("sha256", _digest(note)) != _digest(note):
+        if isinstance(note, dict) and note.get("sha256", _digest(note)) != _digest(note):
             raise Problem(
                 f"what it notes of '{stage}' was changed since",
-                file=_shown(path, run.root),
+                file=path.name,
                 remedy="delete the file; when and where the stages ran is then not told",
             )
     return noted

@@ -179,7 +179,8 @@ def auc_difference(
     Returns
     -------
     Difference
-        Percentile bounds; NaN where a class has fewer than five patients. All NaN without one of the classes.
+        Percentile bounds; NaN where a class has fewer than five patients or every draw gives the same gain. All NaN
+        without one of the classes.
 
     Examples
     --------
@@ -197,6 +198,8 @@ def auc_difference(
     rng = np.random.default_rng(seed)
     found, other = (_drawn(each, replicates, rng) for each in codes)
     drawn = ((found @ gained) * other).sum(axis=1) / (found.sum(axis=1) * other.sum(axis=1))
+    if gained.any() and np.ptp(drawn) < 1e-9:
+        return Difference(mean, math.nan, math.nan)
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Difference(mean, float(low), float(high))
 

@@ -42,8 +42,13 @@ THIN = """() => {
   const known = new Set();
   const alike = [];
   for (const element of document.querySelectorAll('body *')) {
-    const text = [...element.childNodes].some(node => node.nodeType === Node.TEXT_NODE && node.data.trim());
-    if (!text || !element.checkVisibility()) continue;
+    const own = [...element.childNodes].filter(node => node.nodeType === Node.TEXT_NODE);
+    const text = own.map(node => node.data).join('').trim();
+    if (text.length === 1 && element.matches('.highlight span')) alike.push(element);
+    const box = element.getBoundingClientRect();
+    const shown = element.checkVisibility({visibilityProperty: true, opacityProperty: true});
+    const measured = shown && !element.closest(':disabled') && box.width > 1 && box.right > 0 && box.bottom > 0;
+    if (text.length < 2 || !measured) continue;
     const style = getComputedStyle(element);
     const look = [style.color, style.fontSize, style.fontWeight, style.textShadow, ground(element)].join();
     if (known.has(look)) alike.push(element);
@@ -274,7 +279,8 @@ def test_no_serious_barrier(visits):
 
 @pytest.mark.parametrize("faint", ["color: #aaa", "background: #666", "opacity: 0.3"])
 def test_a_faint_text_is_found_among_others_of_its_colour(page, faint):
-    hidden = f'<p hidden style="{faint}">as faint, not shown</p>'
+    hidden = "".join(f'<p {how}{faint}">as faint</p>' for how in ('hidden style="', 'style="visibility: hidden; '))
+    hidden += f'<p style="position: absolute; left: -999px; {faint}">as faint</p><p style="{faint}">¶</p>'
     code = f'<div class="highlight"><pre><span class="n">plain</span> <span style="{faint}">faint</span></pre></div>'
     for shown in (f'<p>plain</p><p id="here" style="{faint}">faint</p>', code):
         page.set_content(f'<html lang="en"><title>T</title><main><h1>T</h1>{hidden}<p>plain</p>{shown}</main></html>')

@@ -97,5 +97,5 @@ def test_likeness_is_the_rank_correlation():
     table = attributions.likeness(one, {"other": other, "itself": np.exp(one), "negative": -one, "flat": flat}, SCORES)
     expected = np.mean([stats.spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(one, other, strict=True)])
     assert table.loc[0, "correlation"] == pytest.approx(expected, abs=1e-4)
-    assert table["verdict"].tolist()[1:] == ["some likeness", "no likeness", "cannot be decided: too few patients"]
+    assert table["verdict"].tolist()[1:] == ["some likeness", "inverse likeness", "cannot be decided: too few patients"]
     assert table.loc[3, "films"] == 0

@@ -238,7 +238,7 @@ def test_too_few_of_a_class_is_a_reason_and_no_number(root, tmp_path, covid, oth
         known = compared("mine", "poor")
     page = page_of(known, tmp_path)
     assert set(known.areas["verdict"]) == {comparison.UNDECIDED}
-    assert f"results/poor has {lacks} images of fewer than two patients" in page.text
+    assert f"results/poor has {lacks} images of fewer than 5 patients" in page.text
     assert ("There is no curve of ResNet18" in page.text) == (covid != 1)
 
 
@@ -249,7 +249,7 @@ def test_one_patients_films_decide_nothing(root):
     run("again", {model: shaken(scored(test), 0.5) for model in MODELS}, test=test, seed=7)
     known = compared("mine", "again")
     assert set(known.areas["verdict"]) == {comparison.UNDECIDED}
-    assert known.areas["reason"].str.endswith("has COVID-19 images of fewer than two patients").all()
+    assert known.areas["reason"].str.endswith("has COVID-19 images of fewer than 5 patients").all()
     assert known.areas["p"].isna().all()
 
 
@@ -296,6 +296,17 @@ def test_scores_without_their_head_or_beside_another_manifest_are_refused(root):
         sides.read("mine")
 
 
+def test_a_run_whose_notes_were_edited_is_refused(root):
+    begun = run("mine", both())
+    with runs.timed(begun, "curate"):
+        pass
+    assert "curate" in sides.read("mine").facts
+    noted = begun.folder / "facts.json"
+    noted.write_text(noted.read_text().replace(runs.device(), "Cray-1"))
+    with pytest.raises(Problem, match=r"facts\.json: what it notes of 'curate' was changed since; delete the file"):
+        sides.read("mine")
+
+
 def test_text_from_a_run_is_escaped(root, tmp_path):
     evil = '<script>alert("x")</script><img src=http://x.example/a.png>'
     begun = run("mine", both())
@@ -306,6 +317,7 @@ def test_text_from_a_run_is_escaped(root, tmp_path):
     (begun.folder / "run.yaml").write_text(yaml.safe_dump(told))
     facts = json.loads((begun.folder / "facts.json").read_text())
     facts["finetune"]["device"] = evil
+    del facts["finetune"]["sha256"]
     (begun.folder / "facts.json").write_text(json.dumps(facts))
     run("again", both())
     path = tmp_path / "page.html"

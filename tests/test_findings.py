@@ -266,9 +266,9 @@ def test_areas_and_their_differences_are_those_of_other_libraries():
 
 
 def test_areas_that_are_equal_by_chance_are_told_with_their_interval():
-    one = pd.DataFrame({"image_id": range(6), "label": ["covid"] * 3 + ["non_covid"] * 3, "score": [5, 3, 1, 4, 2, 0]})
-    one["patient_id"] = one["image_id"]
-    other = one.assign(score=[3, 1, 5, 2, 0, 4])
+    one = pd.DataFrame({"label": (["covid"] * 3 + ["non_covid"] * 3) * 2, "score": [5, 3, 1, 4, 2, 0] * 2})
+    one["image_id"] = one["patient_id"] = one.index
+    other = one.assign(score=[3, 1, 5, 2, 0, 4] * 2)
     found = findings.similar_areas(evidence(scores={"resnet18": one, "squeezenet": other}), within=0.02)
     assert (found.holds, found.value) == (None, 0)
     assert found.low == pytest.approx(-found.high)

@@ -1,5 +1,6 @@
 """A run's ladder: films and networks in one order, and the collections compared without the label."""
 
+import math
 import os
 
 import numpy as np
@@ -124,6 +125,13 @@ def test_models_are_compared_with_the_thumbnail_on_the_same_films(open_cxr, monk
     labels = scores["label"] == "covid"
     assert row["p"] == pytest.approx(metrics.compare_aucs(labels, scores["score"], simple).p)
     assert row["difference"] < 0
+    ill = scores["label"] == "covid"
+    of_four = scores.assign(patient_id=np.where(ill, [f"p{n % 4}" for n in range(len(scores))], scores["patient_id"]))
+    alone = floors.against_thumbnail(found, films, {"resnet18": of_four})
+    assert math.isnan(alone["p"].iloc[0])
+    assert "cannot be decided here" in floors.compared(alone)
+    both = pd.DataFrame({"difference": [0.2, -0.3], "p": [0.01, math.nan]})
+    assert floors.compared(both).endswith("1 of 2 models; worse: 0; not told apart: 0; cannot be decided: 1.")
 
 
 def test_the_recorded_ladders_are_complete_and_tell_no_name():

@@ -126,6 +126,11 @@ def test_one_class_or_one_patient_cannot_be_decided(label):
     assert set(pairs.areas(scores)["verdict"]) == {pairs.UNDECIDED}
     lone = scored(9, films_per_patient=14)
     assert set(pairs.areas(lone)["verdict"]) == {pairs.UNDECIDED}
+    few = {
+        model: pd.concat([frame[frame["label"] == label].head(4), frame[frame["label"] != label]])
+        for model, frame in scored(9).items()
+    }
+    assert set(pairs.areas(few)["verdict"]) == {pairs.UNDECIDED}
     pairs.calls(scores)
 
 

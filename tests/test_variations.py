@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from deepcovid_lib import finetune, frozen, metrics, runs, stages, variations
 from deepcovid_lib.frozen import Part
 from deepcovid_lib.problems import Problem
-from deepcovid_lib.variations import auc_difference
+from deepcovid_lib.variations import Difference, auc_difference
 
 
 def side(seed, films, copies=1):
@@ -127,6 +127,8 @@ def test_the_interval_agrees_with_a_loop_over_drawn_patients():
 def test_equal_scores_do_not_differ():
     y_true, a, _ = scored(60)
     assert auc_difference(y_true, a, a, groups=np.arange(60)) == (0, 0, 0)
+    apart, half = np.where(y_true, 0.9, 0.1), np.full(60, 0.5)
+    assert str(auc_difference(y_true, apart, half, groups=np.arange(60))) == str(Difference(0.5, math.nan, math.nan))
     assert variations.comparison(y_true, a, a, np.arange(60))["verdict"] == "no difference seen"
 
 

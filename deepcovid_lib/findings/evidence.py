@@ -83,7 +83,7 @@ def resampled(values: pd.Series, patients: pd.Series, seed: int = 0) -> np.ndarr
 def difference(value: float, drawn: np.ndarray, rival: str, model: str = "") -> Finding:
     """Return whether a difference is above 0, from its resampled values; equal ones make no interval."""
     told = f"{style.model(model).label} {against(rival)}" if model else against(rival)
-    if drawn.min() == drawn.max():
+    if np.ptp(drawn) < 1e-9:
         return Finding(None, float(value), reason=f"{told}; {NO_SPREAD}")
     low, high = np.quantile(drawn, [0.025, 0.975])
     if math.isnan(low):

@@ -43,7 +43,7 @@ def specificities(evidence: Evidence, *, least: float, most: float, of: str) -> 
     if of == "mean":
         right = pd.concat(_cleared(evidence, rates), axis=1).mean(axis=1)
         drawn = resampled(right, _patients(evidence))
-        if drawn.min() == drawn.max():
+        if np.ptp(drawn) < 1e-9:
             return Finding(None, right.mean(), reason=f"mean over the models; {NO_SPREAD}")
         low, high = np.quantile(drawn, [0.025, 0.975])
         return Finding(decided(*_inside(low, high, least, most)), right.mean(), low, high, "mean over the models")
