@@ -23,7 +23,7 @@ from deepcovid_lib.checks import normal_quantile
 from deepcovid_lib.problems import Problem
 
 LEVEL = 0.05
-FEWEST_PATIENTS = 5  # of a class
+FEWEST_PATIENTS = 5  # of a class: what fewer differ by says nothing of others
 DIFFER, NOT_SHOWN, UNDECIDED = "differ", "no difference shown", "cannot be decided"
 
 
@@ -188,9 +188,11 @@ def deviation(both: pd.DataFrame) -> float:
 
     Examples
     --------
-    >>> both = pd.DataFrame({"label": ["covid", "non_covid"] * 2, "patient_id": range(4)})
-    >>> deviation(both.assign(score_a=[0.9, 0.1, 0.8, 0.2], score_b=[0.9, 0.1, 0.8, 0.2]))
+    >>> both = pd.DataFrame({"label": ["covid", "non_covid"] * 5, "patient_id": range(10), "score_a": range(10)})
+    >>> deviation(both.assign(score_b=both["score_a"]))
     nan
+    >>> f"{deviation(both.assign(score_b=range(0, -10, -1))):.2f}"
+    '0.40'
     """
     positive = (both["label"] == "covid").to_numpy()
     patients = both["patient_id"].to_numpy()

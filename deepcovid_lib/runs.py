@@ -232,17 +232,17 @@ def facts_of(run: Run) -> dict[str, Any]:
     Problem
         Where a note was changed since it was made.
     """
-    return notes(run.folder / "facts.json")
+    path = run.folder / "facts.json"
+    return unedited(json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {})
 
 
-def notes(path: Path) -> dict[str, Any]:
-    """Return the notes of a `facts.json`, empty where it is not there, as `facts_of` does."""
-    noted = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def unedited(noted: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a `facts.json` as it is, or raise as `facts_of` does."""
     for stage, note in noted.items():
         if isinstance(note, dict) and note.get("sha256", _digest(note)) != _digest(note):
             raise Problem(
                 f"what it notes of '{stage}' was changed since",
-                file=path.name,
+                file="facts.json",
                 remedy="delete the file; when and where the stages ran is then not told",
             )
     return noted

@@ -65,8 +65,7 @@ def read(argument: str) -> Side:
     asked = {key: value for key, value in told["asked"].items() if key != "folders"}
     settings = {key: value for key, value in told["settings"].items() if str(key).split(".")[0] != "folders"}
     noted, kept = folder / "facts.json", folder / "inputs.json"
-    facts = _content(noted) if noted.is_file() else {}
-    runs.notes(noted)
+    facts = runs.unedited(_content(noted)) if noted.is_file() else {}
     facts = {stage: note for stage, note in facts.items() if isinstance(note, dict) and not stage.startswith("replay-")}
     inputs = _content(kept) if kept.is_file() else records.inputs(folder)
     inputs = {"images": inputs.get("images") or _counted(folder), "models": inputs.get("models", {})}

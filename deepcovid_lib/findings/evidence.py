@@ -12,9 +12,9 @@ import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
 from deepcovid_lib import style
+from deepcovid_lib.pairs import FEWEST_PATIENTS
 
 REPLICATES = 2000
-FEWEST_PATIENTS = 5  # with fewer, draws of patients say nothing
 NO_CLASS = "a class has no images, or no model is there"
 NO_SPREAD = "every draw of the patients gives the same, so no interval"
 
