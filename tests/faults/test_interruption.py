@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -27,6 +28,14 @@ KILLS = {"everything at once": os.killpg, "the command alone": os.kill}
 # What must be equal: every number and picture. Times (facts.json, seconds-*), the log, the executed notebooks' own
 # times and the book's time stamp may differ.
 EQUAL = ("manifest.csv", "funnel.csv", "rejected.csv", "features", "fits", "tables", "figures", "values")
+
+
+@pytest.fixture(autouse=True)
+def scratch(monkeypatch):
+    """A place, its name short enough for sockets, for what killed commands leave in the system's temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="dc-") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield
 
 
 def started(folder, *arguments):
