@@ -22,6 +22,7 @@ SPOKEN = {True: HOLDS, False: DOES_NOT, None: UNDECIDED}
 MODELS = ("resnet18", "resnet50", "squeezenet", "densenet121")
 WHY_NO_TEST = {
     "images": "other images or settings than the paper's",
+    "recipe": "the head is trained otherwise than the paper prints",
     "performance": "other images, weights or settings than the paper's",
     "practice": "what the authors did cannot be seen from a run",
 }
@@ -35,9 +36,9 @@ def listed() -> pd.DataFrame:
     -------
     DataFrame
         ``claim``, in short words; ``where`` the paper prints it; ``scope``, what a test needs (``method``: any run;
-        ``images``: the paper's; ``performance``: its images and weights; ``practice``: no run can test it); ``test``,
-        a function of `findings`, ``with`` its parameters, ``unit`` of its value, and ``reading``, where the paper's
-        words had to be turned into a number.
+        ``recipe``: a head trained as the paper prints; ``images``: the paper's; ``performance``: its images and
+        weights; ``practice``: no run can test it); ``test``, a function of `findings`, ``with`` its parameters,
+        ``unit`` of its value, and ``reading``, where the paper's words had to be turned into a number.
 
     References
     ----------
@@ -74,15 +75,15 @@ def evidence(run: Run, scores_by_model: Mapping[str, pd.DataFrame]) -> Evidence:
     )
 
 
-def judge(found: Finding, *, scope: str, images: bool, performance: bool) -> tuple[str, str]:
+def judge(found: Finding, *, scope: str, recipe: bool, images: bool, performance: bool) -> tuple[str, str]:
     """Say whether a sentence holds of a run, and what that says of the paper.
 
     Parameters
     ----------
     found : findings.Finding
-    scope : {"method", "images", "performance", "practice"}
-    images, performance : bool
-        Whether the run's images, and its images and weights, are the paper's.
+    scope : {"method", "recipe", "images", "performance", "practice"}
+    recipe, images, performance : bool
+        Whether the run's recipe, its images, and its images and weights are the paper's.
 
     Returns
     -------
@@ -92,24 +93,25 @@ def judge(found: Finding, *, scope: str, images: bool, performance: bool) -> tup
 
     Examples
     --------
-    >>> judge(Finding(False), scope="performance", images=True, performance=False)
+    >>> judge(Finding(False), scope="performance", recipe=True, images=True, performance=False)
     ('does not', 'not a test of this claim')
-    >>> judge(Finding(True), scope="method", images=False, performance=False)
+    >>> judge(Finding(True), scope="recipe", recipe=True, images=False, performance=False)
     ('holds', 'holds')
     """
-    testing = {"method": True, "images": images, "performance": performance, "practice": False}[scope]
+    known = {"method": True, "recipe": recipe, "images": images, "performance": performance, "practice": False}
+    testing = known[scope]
     return SPOKEN[found.holds], SPOKEN[found.holds] if testing else NO_TEST
 
 
-def table(evidence: Evidence, *, images: bool, performance: bool) -> pd.DataFrame:
+def table(evidence: Evidence, *, recipe: bool, images: bool, performance: bool) -> pd.DataFrame:
     """Judge every claim by a run.
 
     Parameters
     ----------
     evidence : findings.Evidence
-    images, performance : bool
-        Whether the run's images, and its images and weights, are the paper's. A claim on performance is judged only
-        where all four of the paper's models are there.
+    recipe, images, performance : bool
+        Whether the run's recipe, its images, and its images and weights are the paper's. A claim on performance is
+        judged only where all four of the paper's models are there.
 
     Returns
     -------
@@ -124,7 +126,7 @@ def table(evidence: Evidence, *, images: bool, performance: bool) -> pd.DataFram
     >>> manifest = pd.DataFrame({"patient_id": ["a"], "label": ["covid"], "split": ["test"]})
     >>> counts = tables.dataset(manifest, copies=4, comparable=False)
     >>> known = Evidence({}, counts, {}, None, {})
-    >>> judged = table(known, images=False, performance=False)
+    >>> judged = table(known, recipe=True, images=False, performance=False)
     >>> print(*judged.loc[1, ["claim", "value", "of_this_run", "verdict"]], sep="; ")
     The test set has 40 COVID-19 images.; 1.0; does not; not a test of this claim
     """
@@ -132,7 +134,7 @@ def table(evidence: Evidence, *, images: bool, performance: bool) -> pd.DataFram
     missing = [style.model(model).label for model in MODELS if model not in evidence.scores]
     for row in listed().to_dict("records"):
         found = getattr(findings, row["test"])(evidence, **row["with"])
-        own, verdict = judge(found, scope=row["scope"], images=images, performance=performance)
+        own, verdict = judge(found, scope=row["scope"], recipe=recipe, images=images, performance=performance)
         why = WHY_NO_TEST[row["scope"]] if verdict == NO_TEST else ""
         if row["scope"] == "performance" and missing:
             verdict = UNDECIDED if performance else verdict

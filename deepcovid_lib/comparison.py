@@ -10,12 +10,11 @@ import warnings
 from typing import Any, NamedTuple
 
 import pandas as pd
-from scipy.stats import ks_2samp, norm, spearmanr
+from scipy.stats import ks_2samp, spearmanr
 from sklearn.exceptions import UndefinedMetricWarning
 
 from deepcovid_lib import manifest, metrics, sides, style, tables
-from deepcovid_lib.pairs import FEWEST_PATIENTS
-from deepcovid_lib.pairs import deviation as paired_deviation
+from deepcovid_lib.pairs import FEWEST_PATIENTS, deviation, studentised
 from deepcovid_lib.sides import Side
 
 EQUAL, SAME, DIFFER, UNDECIDED = "equal", "same within uncertainty", "differ", "cannot be decided"
@@ -101,8 +100,8 @@ def areas(a: Side, b: Side) -> pd.DataFrame:
 
     References
     ----------
-    DeLong et al. (1988), Biometrics 44:837: paired, patients kept together, where the images match, else z from the two
-    variances.
+    DeLong et al. (1988), Biometrics 44:837, with patients kept together (Obuchowski 1997, Biometrics 53:567): paired
+    where the images match, else from the two variances.
     """
     rows = []
     for model in dict.fromkeys([*a.scores, *b.scores]):
@@ -234,27 +233,26 @@ def _difference(a: Side, b: Side, model: str) -> dict[str, Any]:
             if frame.loc[frame["label"] == label, "patient_id"].nunique() < FEWEST_PATIENTS:
                 few = f"fewer than {FEWEST_PATIENTS} patients"
                 return undecided | {"reason": f"{side.label} has {look.label} images of {few}"}
-    quantile = norm.ppf(1 - LEVEL / 2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)  # the reason says it
         apart = _area(one) - _area(other)
         why = unmatched(a, b, model)
         if not why:
-            deviation = paired_deviation(one.assign(score_a=one["score"], score_b=other["score"]))
+            spread, freedom = deviation(one.assign(score_a=one["score"], score_b=other["score"]))
             told = {"difference": apart, "test": "paired"}
-            if math.isnan(deviation) and abs(apart) < 1e-12:
+            if math.isnan(spread) and abs(apart) < 1e-12:
                 alike = "each patient's images have the same rank in sum against the other class"
                 return told | {"verdict": SAME, "reason": alike}
-            if math.isnan(deviation):
+            if math.isnan(spread):
                 return told | {"verdict": UNDECIDED, "reason": "the difference has no variance"}
         else:
             told = {"difference": apart, "test": "unpaired"}
-            deviation = math.hypot(_deviation(one), _deviation(other))
-            if math.isnan(deviation):
+            alone = [deviation(frame.assign(score_a=frame["score"], score_b=0.0)) for frame in (one, other)]
+            spread, freedom = math.hypot(*(part for part, _ in alone)), min(part for _, part in alone)
+            if math.isnan(spread):
                 return told | {"verdict": UNDECIDED, "reason": "an area has no variance; the classes do not overlap"}
-    p = float(2 * norm.sf(abs(apart) / deviation))
-    bounds = {"low": apart - quantile * deviation, "high": apart + quantile * deviation}
-    return told | bounds | {"p": p, "verdict": DIFFER if p < LEVEL else SAME, "reason": ""}
+    low, high, p = studentised(apart, spread, freedom)
+    return told | {"low": low, "high": high, "p": p, "verdict": DIFFER if p < LEVEL else SAME, "reason": ""}
 
 
 def _distance(one: pd.DataFrame, other: pd.DataFrame, label: str) -> float:
@@ -264,13 +262,6 @@ def _distance(one: pd.DataFrame, other: pd.DataFrame, label: str) -> float:
 
 def _area(frame: pd.DataFrame) -> float:
     return metrics.auc_interval(frame["label"] == "covid", frame["score"], method="delong").auc
-
-
-def _deviation(frame: pd.DataFrame) -> float:
-    """DeLong's standard deviation of an area; a 50% interval is never cut at both ends."""
-    positive = frame["label"] == "covid"
-    area, low, high = metrics.auc_interval(positive, frame["score"], method="delong", confidence=0.5)
-    return max(area - low, high - area) / float(norm.ppf(0.75))
 
 
 def _rates_of(side: Side) -> dict[tuple[str, str], tuple[float, float, float]]:

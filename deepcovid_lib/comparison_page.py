@@ -266,8 +266,9 @@ def _method(compared: Comparison) -> ElementTree.Element:
         "Equal means that every score is identical. Same within uncertainty means p ≥ 0.05, differ p < 0.05, each "
         "model by itself; no correction is made for looking at several.",
         "Where both runs scored the same images, known by the digest of their contents, areas are compared by DeLong's "
-        "paired test, each patient's images kept together. Elsewhere by z from the two DeLong variances, as if the "
-        "images were independent; with images in common it finds too few differences.",
+        "paired test, elsewhere from the two variances as if they had no image in common, which finds too few "
+        "differences if they have. Either keeps each patient's images together and takes Student's t, with one degree "
+        "of freedom less than the patients of the rarer class.",
         f"Not finding a difference is no proof of equality: with {fewest:,} COVID-19 images the intervals are wide.",
         "Images and patients are matched under numbers that tell no name.",
     )

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from deepcovid_lib import curation, editions, ladders, pairs, people, records, rungs, runs, stages, style, thumbnails
@@ -75,7 +74,7 @@ def against_thumbnail(
     -------
     DataFrame
         ``model, difference`` (area of the model minus that of the 8x8 thumbnail), ``p``, two-sided, of
-        `pairs.deviation` and NaN where that is; no rows where a side of the split has one class.
+        `pairs.studentised` and NaN where that is; no rows where a side of the split has one class.
 
     References
     ----------
@@ -90,8 +89,8 @@ def against_thumbnail(
             labels, own = (frame["label"] == "covid").to_numpy(), frame["score"].to_numpy()
             floor = simple.loc[frame["image_id"]].to_numpy()
             difference = roc_auc_score(labels, own) - roc_auc_score(labels, floor)
-            deviation = pairs.deviation(frame.assign(score_a=own, score_b=floor))
-            rows.append((model, difference, 2 * norm.sf(abs(difference) / deviation)))
+            *_, p = pairs.studentised(difference, *pairs.deviation(frame.assign(score_a=own, score_b=floor)))
+            rows.append((model, difference, p))
     return pd.DataFrame(rows, columns=["model", "difference", "p"])
 
 

@@ -13,13 +13,12 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.stats import t
 from sklearn.exceptions import UndefinedMetricWarning
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from deepcovid_lib import metrics, tables
-from deepcovid_lib.checks import normal_quantile
 from deepcovid_lib.problems import Problem
 
 LEVEL = 0.05
@@ -70,12 +69,9 @@ def areas(scores_by_model: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             of_a, of_b = (
                 metrics.auc_interval(positive, both[name], method="delong").auc for name in ("score_a", "score_b")
             )
-        spread = deviation(both)
-        margin = normal_quantile(0.95) * spread
-        difference = of_a - of_b
-        row = {"model_a": a, "model_b": b, "auc_a": of_a, "auc_b": of_b, "difference": difference}
-        row |= {"low": difference - margin, "high": difference + margin, "p": p}
-        rows.append(row | {"p_patients": float(2 * norm.sf(abs(difference) / spread)) if spread else math.nan})
+        low, high, p_patients = studentised(of_a - of_b, *deviation(both))
+        row = {"model_a": a, "model_b": b, "auc_a": of_a, "auc_b": of_b, "difference": of_a - of_b}
+        rows.append(row | {"low": low, "high": high, "p": p, "p_patients": p_patients})
     columns = ["model_a", "model_b", "auc_a", "auc_b", "difference", "low", "high", "p", "p_patients"]
     return _judged(pd.DataFrame(rows, columns=columns))
 
@@ -171,16 +167,22 @@ def holm(p: pd.Series) -> pd.Series:
     return corrected
 
 
-def deviation(both: pd.DataFrame) -> float:
-    """Return the standard deviation of the difference of two areas, patients kept together; NaN where it has none.
+def deviation(both: pd.DataFrame) -> tuple[float, int]:
+    """Return the standard deviation of the difference of two areas, patients kept together, and what it stands on.
 
-    With one image of each patient it is DeLong's. It has none where a class has fewer than five patients: of two, a
-    test at the level of 5% would call one difference in six that is not there.
+    With one image of each patient it is DeLong's.
 
     Parameters
     ----------
     both : DataFrame
-        ``patient_id, label`` (``covid``/``non_covid``), ``score_a`` and ``score_b`` of the same images.
+        ``patient_id, label`` (``covid``/``non_covid``), ``score_a`` and ``score_b`` of the same images. Equal scores of
+        all images have an area of 0.5 without variance: with them the deviation is that of the other area alone.
+
+    Returns
+    -------
+    tuple of float and int
+        The deviation, NaN where it is 0 or a class has fewer than five patients; and the degrees of freedom, one
+        less than the patients of the rarer class.
 
     References
     ----------
@@ -190,15 +192,16 @@ def deviation(both: pd.DataFrame) -> float:
     --------
     >>> both = pd.DataFrame({"label": ["covid", "non_covid"] * 5, "patient_id": range(10), "score_a": range(10)})
     >>> deviation(both.assign(score_b=both["score_a"]))
-    nan
-    >>> f"{deviation(both.assign(score_b=range(0, -10, -1))):.2f}"
+    (nan, 4)
+    >>> f"{deviation(both.assign(score_b=range(0, -10, -1)))[0]:.2f}"
     '0.40'
     """
     positive = (both["label"] == "covid").to_numpy()
     patients = both["patient_id"].to_numpy()
     ill, well = pd.Index(patients[positive]), pd.Index(patients[~positive])
-    if min(ill.nunique(), well.nunique()) < FEWEST_PATIENTS:
-        return math.nan
+    fewest = min(ill.nunique(), well.nunique())
+    if fewest < FEWEST_PATIENTS:
+        return math.nan, fewest - 1
     wins = 0
     for sign, name in ((1, "score_a"), (-1, "score_b")):
         score = both[name].to_numpy()
@@ -209,7 +212,35 @@ def deviation(both: pd.DataFrame) -> float:
     everyone = len(found.index.union(spared.index))
     variance = sum(len(part) / (len(part) - 1) * (part**2).sum() for part in (found, spared))
     variance += 2 * everyone / (everyone - 1) * (found[shared] * spared[shared]).sum()
-    return math.sqrt(variance) if variance > 1e-16 else math.nan
+    return math.sqrt(variance) if variance > 1e-16 else math.nan, fewest - 1
+
+
+def studentised(difference: float, spread: float, freedom: int) -> tuple[float, float, float]:
+    """Return the 95% interval of a difference of areas and its two-sided p, by Student's t.
+
+    Of few patients the deviation itself is uncertain. With five of a class and the normal distribution, a difference
+    that is not there would be called twice as often as the level says.
+
+    Parameters
+    ----------
+    difference : float
+    spread, freedom : float, int
+        Of `deviation`.
+
+    Returns
+    -------
+    tuple of float
+        ``low, high, p``; NaN where the deviation is.
+
+    Examples
+    --------
+    >>> [round(value, 3) for value in studentised(0.1, 0.04, 4)]
+    [-0.011, 0.211, 0.067]
+    """
+    if math.isnan(spread):
+        return math.nan, math.nan, math.nan
+    margin = float(t.ppf(1 - LEVEL / 2, freedom)) * spread
+    return difference - margin, difference + margin, float(2 * t.sf(abs(difference) / spread, freedom))
 
 
 def _both(scores_by_model: Mapping[str, pd.DataFrame], a: str, b: str) -> pd.DataFrame:

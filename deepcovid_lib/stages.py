@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from filelock import FileLock
 
-from deepcovid_lib import curation, fits, images, lineage, records, runs
+from deepcovid_lib import curation, editions, fits, images, lineage, records, runs
 from deepcovid_lib import manifest as manifests
 from deepcovid_lib.files import read_json, replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Misuse, Problem
@@ -230,6 +230,11 @@ def trust(run: Run) -> str:
     if "performance" in run.edition.tests_paper:
         return (
             "Not as a test of the paper: this run has other images, networks, settings or another recipe, so its "
+            "numbers neither confirm nor refute the printed ones."
+        )
+    if editions.has_papers_images(run.edition):
+        return (
+            "Not as a test of the paper: its edition declares no test of the paper's results (tests_paper), so its "
             "numbers neither confirm nor refute the printed ones."
         )
     untrained = " and untrained networks" if run.edition.weights == "random" else ""

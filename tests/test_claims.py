@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepcovid_lib import claims, findings, manifest, paper, runs, stages, tables
+from deepcovid_lib import claims, editions, findings, manifest, paper, runs, stages, tables
 from deepcovid_lib.claims import DOES_NOT, HOLDS, NO_TEST, UNDECIDED
 from deepcovid_lib.findings import Evidence, Finding
 
@@ -42,14 +42,14 @@ def paper_like(models=claims.MODELS):
 
 @cache
 def judged(comparable):
-    return claims.table(paper_like(), images=comparable, performance=comparable).set_index("claim")
+    return claims.table(paper_like(), recipe=True, images=comparable, performance=comparable).set_index("claim")
 
 
 def test_the_claims_are_data_with_a_known_test_each():
     table = claims.listed()
     assert 20 <= len(table) <= 35
     assert table["claim"].is_unique
-    assert set(table["scope"]) == {"method", "images", "performance", "practice"}
+    assert set(table["scope"]) == {"method", "recipe", "images", "performance", "practice"}
     assert set(table["test"]) <= set(findings.__all__)
     assert {name for name in findings.__all__ if name.islower()} == set(table["test"])
     assert table["where"].str.contains("Abstract|Section").all()
@@ -59,6 +59,7 @@ def test_the_claims_are_data_with_a_known_test_each():
     ("scope", "images", "performance", "testing"),
     [
         ("method", False, False, True),
+        ("recipe", False, False, True),
         ("images", False, False, False),
         ("images", True, False, True),
         ("performance", True, False, False),
@@ -68,14 +69,22 @@ def test_the_claims_are_data_with_a_known_test_each():
 )
 @pytest.mark.parametrize(("holds", "word"), [(True, HOLDS), (False, DOES_NOT), (None, UNDECIDED)])
 def test_the_four_verdicts(scope, images, performance, testing, holds, word):
-    own, verdict = claims.judge(Finding(holds), scope=scope, images=images, performance=performance)
+    own, verdict = claims.judge(Finding(holds), scope=scope, recipe=True, images=images, performance=performance)
     assert own == word
     assert verdict == (word if testing else NO_TEST)
 
 
+def test_a_head_trained_otherwise_refutes_no_sentence_on_the_loss():
+    rose = paper_like()._replace(histories={"resnet18": pd.DataFrame({"epoch": [1, 2], "loss": [0.7, 200.0]})})
+    for recipe, word in ((True, DOES_NOT), (False, NO_TEST)):
+        table = claims.table(rose, recipe=recipe, images=False, performance=False).set_index("test")
+        assert tuple(table.loc["loss_falls", ["of_this_run", "verdict"]]) == (DOES_NOT, word)
+    assert not editions.follows_recipe(editions.resolve("phantom", {"recipe.learning_rate": 10}))
+
+
 def test_other_images_or_weights_neither_confirm_nor_refute():
     table = judged(False)
-    assert set(table.loc[table["scope"] != "method", "verdict"]) == {NO_TEST}
+    assert set(table.loc[~table["scope"].isin(["method", "recipe"]), "verdict"]) == {NO_TEST}
     assert (table.loc[table["verdict"] == NO_TEST, "reason"] != "").all()
     tested = judged(True)
     assert table["of_this_run"].equals(tested["of_this_run"])
@@ -109,7 +118,7 @@ def test_the_papers_own_numbers_get_the_verdicts_they_should():
 
 
 def test_three_models_do_not_decide_a_claim_on_four():
-    table = claims.table(paper_like(claims.MODELS[:3]), images=True, performance=True)
+    table = claims.table(paper_like(claims.MODELS[:3]), recipe=True, images=True, performance=True)
     performance = table[table["scope"] == "performance"]
     assert set(performance["verdict"]) == {UNDECIDED}
     assert performance["reason"].str.contains("without DenseNet-121").all()
@@ -122,8 +131,8 @@ def test_a_replay_has_scores_counts_and_no_images(tmp_path, monkeypatch):
     known = claims.evidence(run, stages.all_scores(run))
     assert list(known.scores) == list(claims.MODELS)
     assert known.manifest is None
-    table = claims.table(known, images=run.tests("counts"), performance=stages.tests_performance(run))
-    assert set(table.loc[table["scope"] != "method", "verdict"]) == {NO_TEST}
+    table = claims.table(known, recipe=True, images=run.tests("counts"), performance=stages.tests_performance(run))
+    assert set(table.loc[~table["scope"].isin(["method", "recipe"]), "verdict"]) == {NO_TEST}
     apart = table[table["test"] == "patients_apart"].iloc[0]
     assert apart["of_this_run"] == UNDECIDED
 

@@ -12,7 +12,7 @@ import yaml
 from fitted import write_head
 from scipy.special import expit, logit
 
-from deepcovid_lib import cli, comparison, comparison_page, metrics, pairs, records, runs, sides
+from deepcovid_lib import cli, comparison, comparison_page, pairs, records, runs, sides
 from deepcovid_lib.problems import Misuse, Problem
 
 MODELS = ("resnet18", "squeezenet")
@@ -197,11 +197,20 @@ def test_other_films_are_compared_unpaired_and_a_real_difference_is_seen(root, t
     )
 
 
-def test_the_unpaired_deviation_is_delongs():
-    frame = scored(films())
-    area, low, high = metrics.auc_interval(frame["label"] == "covid", frame["score"], method="delong", confidence=0.2)
-    assert comparison._deviation(frame) == pytest.approx((high - low) / 2 / 0.2533471031357997)
-    assert comparison._deviation(frame.assign(score=1 - frame["score"])) == pytest.approx(comparison._deviation(frame))
+def test_more_images_of_the_same_patients_make_no_difference_on_other_films(root):
+    widths = []
+    for name, copies in (("once", 1), ("often", 4)):
+        for side, content in (("a", "film"), ("b", "another")):
+            test = films(content=content)
+            more = pd.concat([test.assign(image_id=test["image_id"] + f"-{k}") for k in range(copies)])
+            more["sha256"] = [hashlib.sha256(f"{content} {image}".encode()).hexdigest() for image in more["image_id"]]
+            alike = scored(test, seed=3)
+            own = pd.concat([alike.assign(image_id=alike["image_id"] + f"-{k}") for k in range(copies)])
+            run(f"{name}-{side}", {"resnet18": own if side == "a" else shaken(own, 0.5)}, test=more)
+        row = compared(f"{name}-a", f"{name}-b").areas.iloc[0]
+        assert row["test"] == "unpaired"
+        widths.append(row["high"] - row["low"])
+    assert widths[1] > 0.9 * widths[0]
 
 
 def test_a_record_without_inputs_is_not_taken_for_the_same_films(root, tmp_path):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import bootstrap, mannwhitneyu, norm
+from scipy.stats import bootstrap, mannwhitneyu, t
 from sklearn.metrics import roc_auc_score
 
 from deepcovid_lib import findings, metrics, pairs, tables
@@ -261,7 +261,7 @@ def test_areas_and_their_differences_are_those_of_other_libraries():
     z = metrics.compare_aucs(
         FAR["resnet18"]["label"] == "covid", FAR["squeezenet"]["score"], FAR["resnet18"]["score"]
     ).z
-    assert found.value / ((found.high - found.low) / 2 / norm.ppf(0.975)) == pytest.approx(z)
+    assert found.value / ((found.high - found.low) / 2 / t.ppf(0.975, 39)) == pytest.approx(z)
     assert findings.ranked(known, above=["covid"], below=ALL).value == pytest.approx(min(area.values()))
 
 
@@ -303,9 +303,35 @@ def test_equal_draws_make_no_interval():
 def test_perfect_separation_of_enough_images_is_decided():
     perfect = GOOD.assign(score=np.where(GOOD["label"] == "covid", 0.9, 0.1))
     assert findings.ranked(evidence(scores={"resnet18": perfect}), above=["covid"], below=ALL).holds is True
-    pair = perfect.groupby("label").head(1)
-    assert mannwhitneyu([0.9], [0.1]).pvalue > 0.05
-    assert findings.ranked(evidence(scores={"resnet18": pair}), above=["covid"], below=ALL).holds is None
+    few = perfect.assign(patient_id=perfect["patient_id"].where(perfect["label"] != "covid", perfect.index % 4))
+    found = findings.ranked(evidence(scores={"resnet18": few}), above=["covid"], below=ALL)
+    assert (found.holds, found.value) == (None, 1.0)
+    assert "a group has fewer than 5 patients" in found.reason
+
+
+def test_many_images_of_few_patients_rank_by_their_patients():
+    rng = np.random.default_rng(4)
+    ill = pd.DataFrame({"group": "covid", "patient_id": np.repeat(np.arange(6), 30)})
+    ill["score"] = np.repeat([0.9, 0.8, 0.7, 0.4, 0.6, 0.3], 30) + 0.01 * rng.random(180)
+    well = pd.DataFrame({"group": "normal", "patient_id": np.arange(100, 300), "score": rng.random(200)})
+    films = pd.concat([ill, well], ignore_index=True)
+    assert mannwhitneyu(ill["score"], well["score"]).pvalue < 0.001
+    assert findings.ranked(evidence(scores={"resnet18": films}), above=["covid"], below=["normal"]).holds is None
+    every = findings.specificities(
+        evidence(
+            scores={
+                "resnet18": films.assign(
+                    label=np.where(films["group"] == "covid", "covid", "non_covid"),
+                    patient_id=films["patient_id"].clip(upper=103),
+                    image_id=films.index,
+                )
+            }
+        ),
+        least=0,
+        most=1,
+        of="every",
+    )
+    assert (every.holds, every.reason) == (None, "a class has images of fewer than 5 patients")
 
 
 def test_the_order_of_a_models_rows_does_not_matter():

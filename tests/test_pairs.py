@@ -5,7 +5,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm, t
+from sklearn.metrics import roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
 from deepcovid_lib import metrics, pairs
@@ -30,7 +31,7 @@ def test_areas_are_those_of_delong_and_patients_change_nothing_where_each_has_on
     y = scores["resnet18"]["label"] == "covid"
     p = metrics.compare_aucs(y, scores["resnet18"]["score"], scores["resnet50"]["score"]).p
     assert row["p"] == pytest.approx(p)
-    assert row["p_patients"] == pytest.approx(p)
+    assert 2 * norm.sf(t.isf(row["p_patients"] / 2, 13)) == pytest.approx(p)
     assert row["low"] < row["difference"] < row["high"]
     assert row["difference"] == pytest.approx(row["auc_a"] - row["auc_b"])
 
@@ -38,7 +39,7 @@ def test_areas_are_those_of_delong_and_patients_change_nothing_where_each_has_on
 def test_the_deviation_by_patient_is_that_of_patients_drawn_anew():
     scores = scored(3, films_per_patient=3, ill=60, well=240)
     row = pairs.areas(scores).iloc[0]
-    deviation = (row["high"] - row["low"]) / (2 * 1.959964)
+    deviation = (row["high"] - row["low"]) / (2 * t.ppf(0.975, 19))
     y = (scores["resnet18"]["label"] == "covid").to_numpy()
     patients = scores["resnet18"]["patient_id"].to_numpy()
     a, b = (frame["score"].to_numpy() for frame in scores.values())
@@ -54,7 +55,22 @@ def test_the_deviation_by_patient_is_that_of_patients_drawn_anew():
     assert deviation == pytest.approx(np.std(drawn), rel=0.1)
     images = scores["resnet18"].assign(patient_id=np.arange(len(y)).astype(str))
     alone = pairs.areas({"resnet18": images, "resnet50": images.assign(score=b)}).iloc[0]
-    assert deviation > 1.2 * (alone["high"] - alone["low"]) / (2 * 1.959964)
+    assert deviation > 1.2 * (alone["high"] - alone["low"]) / (2 * t.ppf(0.975, 59))
+
+
+@pytest.mark.parametrize("films_per_patient", [1, 4])
+def test_five_patients_differ_by_chance_about_as_often_as_the_level_says(films_per_patient):
+    rng = np.random.default_rng(20)
+    ill, well = (np.repeat(np.arange(count), films_per_patient) for count in (5, 20))
+    both = pd.DataFrame({"label": ["covid"] * len(ill) + ["non_covid"] * len(well)})
+    both["patient_id"] = np.concatenate([ill, 100 + well])
+    p = []
+    for _ in range(800):
+        shared = rng.normal(size=120)[both["patient_id"]]
+        told = both.assign(score_a=shared + 0.1 * rng.normal(size=len(both)), score_b=0.0)
+        area = roc_auc_score(both["label"] == "covid", told["score_a"])
+        p.append(pairs.studentised(area - 0.5, *pairs.deviation(told))[2])
+    assert 0.02 < np.mean(np.array(p) < 0.05) < 0.06
 
 
 def test_a_patient_with_images_of_both_classes_counts_on_both_sides():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from scipy.stats import mannwhitneyu
 
@@ -21,21 +22,24 @@ from deepcovid_lib.findings.evidence import (
     quiet,
     resampled,
 )
+from deepcovid_lib.pairs import FEWEST_PATIENTS, LEVEL, deviation, studentised
 
 
 def ranked(evidence: Evidence, *, above: Sequence[str], below: Sequence[str]) -> Finding:
-    """Test that some groups score above others in every model: the area between them, DeLong's interval against 0.5.
+    """Test that some groups score above others in every model: the area between them, its interval against 0.5.
 
-    The value is the least area of any model. Under perfect separation, where DeLong has no interval, a Mann-Whitney
-    test decides.
+    The value is the least area of any model. Each patient's images are kept together; a group of fewer than five
+    patients decides nothing. Under perfect separation, where the area has no variance, a Mann-Whitney test of the
+    patients' mean scores decides.
 
     References
     ----------
-    DeLong et al. (1988), Biometrics 44:837.
+    DeLong et al. (1988), Biometrics 44:837; Obuchowski (1997), Biometrics 53:567, for patients.
 
     Examples
     --------
-    >>> scores = pd.DataFrame({"group": ["covid"] * 4 + ["normal"] * 4, "score": [8, 7, 6, 5, 4, 3, 2, 1]})
+    >>> scores = pd.DataFrame({"group": ["covid"] * 5 + ["normal"] * 5, "score": range(10, 0, -1)})
+    >>> scores["patient_id"] = range(10)
     >>> ranked(Evidence({"resnet18": scores}, None, {}, None, {}), above=["covid"], below=["normal"])[:2]
     (True, 1.0)
     """
@@ -45,20 +49,28 @@ def ranked(evidence: Evidence, *, above: Sequence[str], below: Sequence[str]) ->
         upper = own["group"].isin(above).to_numpy()
         if upper.all() or not upper.any():
             return Finding(None, reason="a group has no images")
-        area = quiet(metrics.auc_interval, upper, own["score"], method="delong")
-        sure = area.low > 0.5, area.high < 0.5
-        if math.isnan(area.low):
-            p = mannwhitneyu(own["score"][upper], own["score"][~upper]).pvalue
-            sure = area.auc > 0.5 and p < 0.05, area.auc < 0.5 and p < 0.05
-        told[model] = area, decided(*sure)
+        told[model] = _apart(own, upper)
     if not told:
         return Finding(None, reason="no model")
-    lowest = min(told, key=lambda model: told[model][0].auc)
-    return Finding(
-        all_hold([holds for _, holds in told.values()]),
-        *told[lowest][0],
-        reason=f"least in {style.model(lowest).label}",
-    )
+    lowest = min(told, key=lambda model: told[model].value)
+    least, reasons = told[lowest], {finding.reason for finding in told.values()} - {""}
+    reason = "; ".join([f"least in {style.model(lowest).label}", *sorted(reasons)])
+    return Finding(all_hold([finding.holds for finding in told.values()]), *least[1:4], reason=reason)
+
+
+def _apart(own: pd.DataFrame, upper: np.ndarray) -> Finding:
+    """Whether the scores marked by `upper` lie above the others: the area, its interval, and the reason of None."""
+    sides = own.assign(label=np.where(upper, "covid", "non_covid"), score_a=own["score"], score_b=0.0)
+    spread, freedom = deviation(sides)
+    area = quiet(metrics.auc_interval, upper, own["score"], method="delong").auc
+    if freedom + 1 < FEWEST_PATIENTS:
+        return Finding(None, area, reason=f"a group has fewer than {FEWEST_PATIENTS} patients")
+    if math.isnan(spread):
+        means = [own["score"][side].groupby(own["patient_id"]).mean() for side in (upper, ~upper)]
+        sure = mannwhitneyu(*means).pvalue < LEVEL and area in (0, 1)
+        return Finding(decided(sure and area == 1, sure and area == 0), area)
+    low, high, _ = studentised(area, spread, freedom)
+    return Finding(decided(low > 0.5, high < 0.5), area, max(0.0, low), min(1.0, high))
 
 
 def farthest_apart(evidence: Evidence, *, model: str) -> Finding:

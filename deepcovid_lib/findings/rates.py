@@ -20,26 +20,30 @@ from deepcovid_lib.findings.evidence import (
     lacks,
     resampled,
 )
+from deepcovid_lib.pairs import FEWEST_PATIENTS
 
 
 def specificities(evidence: Evidence, *, least: float, most: float, of: str) -> Finding:
     """Test specificities against a range; `of` is ``every`` model, ``half`` (more than half), ``mean`` or ``highest``.
 
     A share holds where its interval lies in the range and does not where it lies outside; the intervals are Wilson's,
-    that of the mean resamples patients. The value is the least share for ``every``, the number of models inside for
-    ``half``.
+    that of the mean resamples patients. Images of fewer than five patients of a class decide nothing. The value is the
+    least share for ``every``, the number of models inside for ``half``.
 
     Examples
     --------
     >>> scores = pd.DataFrame({"label": ["covid"] * 40 + ["non_covid"] * 60})
     >>> scores["score"] = [0.9] * 39 + [0.1] + [0.95] * 6 + [0.2] * 54
-    >>> known = Evidence({"resnet18": scores}, None, {}, None, {})
+    >>> known = Evidence({"resnet18": scores.assign(patient_id=range(100))}, None, {}, None, {})
     >>> print(*specificities(known, least=0.7, most=1, of="every")[:2])
     True 0.9
     """
     rates = _rates(evidence, "specificity")
     if rates is None:
         return Finding(None, reason=NO_CLASS)
+    scores = next(iter(evidence.scores.values()))
+    if scores.groupby("label")["patient_id"].nunique().min() < FEWEST_PATIENTS:
+        return Finding(None, reason=f"a class has images of fewer than {FEWEST_PATIENTS} patients")
     if of == "mean":
         right = pd.concat(_cleared(evidence, rates), axis=1).mean(axis=1)
         drawn = resampled(right, _patients(evidence))

@@ -250,7 +250,7 @@ def test_another_archive_refutes_nothing(tmp_path, monkeypatch):
     assert not stages.tests_counts(run)
     assert set(stages.counts(run)["verdict"]) == {"not a test of this value"}
     told = Evidence({}, stages.counts(run), {}, stages.manifest(run), {})
-    judged = claims.table(told, images=stages.tests_counts(run), performance=stages.tests_performance(run))
+    judged = claims.table(told, recipe=True, images=stages.tests_counts(run), performance=stages.tests_performance(run))
     assert not judged["verdict"].isin([claims.HOLDS, claims.DOES_NOT]).any()
 
 
