@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import norm, rankdata
 
-from deepcovid_lib.checks import checked, normal_quantile, undefined
+from deepcovid_lib.checks import FEWEST_PATIENTS, checked, normal_quantile, undefined
 
 AucInterval = namedtuple("AucInterval", "auc low high")
 AucComparison = namedtuple("AucComparison", "z p error")
@@ -37,7 +37,8 @@ def auc_interval(
     method : {"delong", "bootstrap"}
         ``delong``: normal, cut at 0 and 1; NaN bounds, with a warning, where the variance is 0 (perfect separation)
         or a class has one image. ``bootstrap``: percentiles; NaN bounds, with a warning, where all replicates are
-        equal, as under perfect separation, or a class has one group.
+        equal, as under perfect separation, or a class has fewer than five groups: of two patients, intervals at 95%
+        hold the truth three times in four.
     confidence : float in (0, 1)
     groups : array-like of shape (n,), optional
         Patients, for the bootstrap: they are drawn with all their images of a class, within each class.
@@ -79,8 +80,9 @@ def auc_interval(
         return AucInterval(auc, max(0.0, auc - margin), min(1.0, auc + margin))
     resampled = _bootstrap_aucs(positive, score, groups, replicates, np.random.default_rng(seed))
     names = np.arange(len(score)) if groups is None else np.asarray(groups)
-    if min(len(np.unique(names[own])) for own in (positive, ~positive)) < 2 or (resampled == auc).all():
-        return AucInterval(auc, undefined("a bootstrap interval of one patient or of equal replicates"), math.nan)
+    fewest = min(len(np.unique(names[own])) for own in (positive, ~positive))
+    if fewest < FEWEST_PATIENTS or (resampled == auc).all():
+        return AucInterval(auc, undefined("a bootstrap interval of few patients or of equal replicates"), math.nan)
     low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
     return AucInterval(auc, float(low), float(high))
 

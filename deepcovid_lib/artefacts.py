@@ -266,5 +266,5 @@ def _cell(value: Any, heading: str) -> str:
     if float(value).is_integer() and abs(value) < 1e15 and not isinstance(value, float):
         return f"{int(value):,}"
     if 0.01 <= abs(value) < 1:
-        return style.decimal(value)
+        return style.p_value(value) if heading.split(" ")[0] == "p" else style.decimal(value)
     return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"

@@ -11,6 +11,7 @@ import torch
 from scipy.stats import spearmanr
 
 from deepcovid_lib import images, stages
+from deepcovid_lib.checks import FEWEST_PATIENTS
 from deepcovid_lib.files import unchanged
 from deepcovid_lib.runs import Run
 from deepcovid_lib.sources import phantom
@@ -21,7 +22,8 @@ CASES = (
     ("Non-COVID, highest score", "non_covid", "max"),
 )
 REGIONS = ("lung fields", "opacity")
-FEWEST_PATIENTS = 5  # of fewer, resampling says nothing
+TOO_FEW = "too few patients"
+ROUNDING = 1e-6  # of a map's largest value: what smaller differences rank is the order of operations
 
 
 def cases(scores: pd.DataFrame) -> pd.DataFrame:
@@ -145,7 +147,7 @@ def placed(measured: Mapping[str, pd.DataFrame], *, seed: int = 0) -> pd.DataFra
         ``method, region, films, without_evidence``; mean ``area`` and ``share`` over the films with evidence; their
         mean ``difference`` (share less area) with the bounds ``low, high`` of its 95% interval; and a ``verdict``:
         ``more than its area``, ``less than its area``, ``no difference seen``, or ``cannot be decided`` with the
-        reason. Numbers are rounded to four digits.
+        reason.
     """
     rows = []
     for method, frame in measured.items():
@@ -159,9 +161,10 @@ def placed(measured: Mapping[str, pd.DataFrame], *, seed: int = 0) -> pd.DataFra
             if own.empty:
                 verdict = "cannot be decided: no masks of this region"
             else:
-                verdict = _verdict(low, high, above="more than its area", below="less than its area")
+                idle = "no map has a positive part" if seen.empty else TOO_FEW
+                verdict = _verdict(low, high, above="more than its area", below="less than its area", idle=idle)
             rows.append(row | {"verdict": verdict})
-    return pd.DataFrame(rows).round(4)
+    return pd.DataFrame(rows)
 
 
 def likeness(maps: np.ndarray, others: Mapping[str, np.ndarray], films: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
@@ -182,8 +185,7 @@ def likeness(maps: np.ndarray, others: Mapping[str, np.ndarray], films: pd.DataF
     DataFrame
         ``redrawn, films``; the mean ``correlation`` (Spearman, over the places of a film, -1 to 1) with its 95%
         interval ``low, high``; and a ``verdict``: ``some likeness`` where the interval lies above 0, ``inverse
-        likeness`` below 0, ``no likeness seen`` where it holds 0, or ``cannot be decided``. Numbers are
-        rounded to four digits.
+        likeness`` below 0, ``no likeness seen`` where it holds 0, or ``cannot be decided`` with the reason.
 
     Examples
     --------
@@ -196,12 +198,14 @@ def likeness(maps: np.ndarray, others: Mapping[str, np.ndarray], films: pd.DataF
     for name, drawn in others.items():
         each = pd.Series([_correlation(one, other) for one, other in zip(maps, drawn, strict=True)], dtype=float)
         mean, low, high = interval(each, films["patient_id"], seed=seed)
-        verdict = _verdict(low, high, above="some likeness", below="inverse likeness", neither="no likeness seen")
+        idle = TOO_FEW if each.notna().any() else "each film has a map that is the same everywhere"
+        words = {"above": "some likeness", "below": "inverse likeness", "neither": "no likeness seen"}
+        verdict = _verdict(low, high, **words, idle=idle)
         rows.append(
             {"redrawn": name, "films": int(each.notna().sum()), "correlation": mean, "low": low, "high": high}
             | {"verdict": verdict}
         )
-    return pd.DataFrame(rows).round(4)
+    return pd.DataFrame(rows)
 
 
 def interval(
@@ -229,15 +233,15 @@ def interval(
     return mean, float(low), float(high)
 
 
-def _verdict(low: float, high: float, *, above: str, below: str, neither: str = "no difference seen") -> str:
+def _verdict(low: float, high: float, *, above: str, below: str, idle: str, neither: str = "no difference seen") -> str:
     if math.isnan(low):
-        return "cannot be decided: too few patients"
+        return f"cannot be decided: {idle}"
     return above if low > 0 else below if high < 0 else neither
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's correlation of two maps; NaN where one is the same everywhere."""
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
+    """Spearman's correlation of two maps; NaN where one is the same everywhere, but for rounding."""
+    if any(np.ptp(each) <= ROUNDING * np.abs(each).max() for each in (one, other)):
         return math.nan
     return float(spearmanr(one, other, axis=None).statistic)
 

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm
 from sklearn.exceptions import UndefinedMetricWarning
 
+FEWEST_PATIENTS = 5  # of a class: what fewer show, or differ by, says nothing of others
+
 
 def column(name: str, values: ArrayLike) -> np.ndarray:
     """Return one-dimensional numbers without NaN."""

@@ -182,10 +182,10 @@ def _said(value: float, unit: str) -> str:
     if pd.isna(value):
         return "–"
     if unit in ("share", "points"):
-        return (style.percent(value) if unit == "share" else f"{100 * value:.1f} points").replace("-", "−")
+        return style.percent(value).replace("-", "−") if unit == "share" else f"{style.points(value)} points"
     if unit in ("area", "score", "ratio"):
         return style.decimal(value).replace("-", "−") if unit != "ratio" else f"{value:.2f}"
-    return f"{value:,.0f} {unit}"
+    return f"{value:,.0f} {unit.removesuffix('s') if value == 1 else unit}"
 
 
 def _trained(run: Run, model: str) -> tuple[dict, dict]:

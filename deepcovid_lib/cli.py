@@ -221,7 +221,7 @@ def _predict(asked: argparse.Namespace) -> int:
         print(scored.to_csv(index=False, lineterminator="\n"), end="")
     elif asked.format == "json":
         print(json.dumps(scored.to_dict("records"), indent=1))
-    else:
+    elif len(scored):
         print(scored.to_string(index=False, float_format=str))  # every digit: neither 0 nor 1 by rounding
     for problem in refused:
         print(f"deepcovid: {problem}", file=sys.stderr)

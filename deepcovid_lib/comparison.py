@@ -14,7 +14,8 @@ from scipy.stats import ks_2samp, spearmanr
 from sklearn.exceptions import UndefinedMetricWarning
 
 from deepcovid_lib import manifest, metrics, sides, style, tables
-from deepcovid_lib.pairs import FEWEST_PATIENTS, deviation, studentised
+from deepcovid_lib.checks import FEWEST_PATIENTS
+from deepcovid_lib.pairs import deviation, studentised
 from deepcovid_lib.sides import Side
 
 EQUAL, SAME, DIFFER, UNDECIDED = "equal", "same within uncertainty", "differ", "cannot be decided"

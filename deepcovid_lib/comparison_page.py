@@ -315,13 +315,10 @@ def _percent(value: float) -> str:
 
 
 def _p(value: float) -> str:
-    """A p value; one that the rounding would lift to the level has a digit more."""
+    """A p value in words."""
     if value < 0.001:
         return "p < 0.001"
-    digits = 3 if value < 0.1 else 2
-    while value < comparison.LEVEL <= float(f"{value:.{digits}f}"):
-        digits += 1
-    return f"p = {style.decimal(value, digits)}"
+    return f"p = {style.p_value(value, 3 if value < 0.1 else 2)}"
 
 
 def _digits(value: float) -> str:

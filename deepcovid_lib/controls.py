@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from deepcovid_lib import images, ladders, metrics, rungs, stages, thumbnails
+from deepcovid_lib.checks import FEWEST_PATIENTS
 from deepcovid_lib.files import fingerprint, unchanged
 from deepcovid_lib.phantoms.cues import plant
 from deepcovid_lib.progress import track
@@ -105,7 +106,7 @@ def power(drawn: Stock, *, seed: int) -> pd.DataFrame:
             sets = NULL_SETS if sign == SIGNS[0] and strength == 0 else DATA_SETS
             sets = sets if positives == MOST else max(4, sets * positives // MOST)
             cell = {"sign": sign, "strength": strength, "positives": positives, "negatives": 2 * positives}
-            if positives < ladders.FEWEST:
+            if positives < FEWEST_PATIENTS:
                 rows += [{"rung": name, **cell, "note": f"only {positives} films of one class"} for name in RUNGS]
                 continue
             verdicts = _verdicts(drawn, sign, strength, [seed + number for number in range(sets)], positives)

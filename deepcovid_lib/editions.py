@@ -71,7 +71,7 @@ class Edition(_Strict):
     copies : int
         Images made of each COVID-19 training image, itself included (Section II: 31 -> 496 is 16).
     models : list of str
-        Backbones, in the order of the tables.
+        Backbones, in the order of the tables, each once.
     weights : {"imagenet", "random"}
         ImageNet-pretrained, or seeded and untrained.
     engine : {"openvino", "pytorch"}
@@ -97,7 +97,7 @@ class Edition(_Strict):
     positives: Literal["phantom", "cohen", "released"]
     negatives: Literal["phantom", "chexpert", "nih", "released"]
     split: Split | Literal["released"]
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**31)
     copies: int = Field(ge=1)
     models: list[str] = Field(min_length=1)
     weights: Literal["imagenet", "random"]
@@ -114,6 +114,9 @@ class Edition(_Strict):
         drawn = self.positives == "phantom"
         if drawn != (self.negatives == "phantom"):
             raise ValueError("phantoms against real films compare a program with people: draw both classes or neither")
+        twice = next((name for name in self.models if self.models.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"the model {twice} is named twice: name each once")
         if self.tests_paper and drawn:
             raise ValueError("synthetic films test nothing of the paper: leave tests_paper empty")
         return self

@@ -52,7 +52,7 @@ def meant(asked: Mapping[str, Any], model: str) -> dict[str, Any]:
     return told | ({"preset": Preset(**asked["preset"]).key} if "preset" in asked else {})
 
 
-def check(folder: Path, manifest: Path, asked: Mapping[str, Any], **more: Any) -> None:
+def check(folder: Path, manifest: Path, asked: Mapping[str, Any], /, **more: Any) -> None:
     """Refuse a head that another manifest or edition trained, and scores or a history that it did not give.
 
     Parameters

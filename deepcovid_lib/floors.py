@@ -176,17 +176,15 @@ def _measured(rung: Rung, one: np.ndarray, patients: np.ndarray, seed: int) -> d
 
 
 def _others(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:
-    """X-rays of covid-chestxray-dataset without COVID-19, in the positives' views, where these are from there."""
+    """X-rays of covid-chestxray-dataset with another finding, in the positives' views, where these are from there."""
     if run.edition.positives != cohen.SOURCE:
         return chosen.head(0)
     table = find_table(run.source_folder(cohen.SOURCE), [cohen.TABLE])
     rows = read_columns(table, ["patientid", "finding", "view", "filename"], ["modality"])
-    if "modality" in rows:
-        rows = rows[rows["modality"].str.casefold().isin(cohen.XRAY)]
+    rows = rows[cohen.of_xrays(rows) & cohen.of_others(rows)]
     views = run.edition.options.get(cohen.SOURCE, {}).get("views", cohen.VIEWS)
     if views is not None:
         rows = rows[rows["view"].str.casefold().isin([view.casefold() for view in views])]
-    rows = rows[~rows["finding"].str.contains("COVID-19", case=False, regex=False)]
     found = pd.DataFrame(
         {
             "image_id": image_ids(cohen.SOURCE, rows["filename"]),

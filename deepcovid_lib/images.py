@@ -20,6 +20,7 @@ SHORTEST_SIDE = 32
 LARGEST_AREA = 100_000_000
 LARGEST_SQUARE = 2048
 DEPTHS = (8, 10, 12, 14, 16)
+SEEN = {"LA": "L", "RGB": "RGB", "RGBA": "RGB"}  # modes that Pillow cuts to 8 bits a channel, and what they show
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 LARGEST_ROTATION = 10.0
@@ -85,7 +86,11 @@ def _pixels(stream, path: str | Path) -> np.ndarray:
     try:
         image = reader(stream)
         _refuse_odd(image, path)
+        cut = image.mode in SEEN and any("16" in str(tile.args) for tile in image.tile)
         image.load()
+        if cut and np.asarray(image.convert(SEEN[image.mode])).max() < 2 ** (DEPTHS[-2] - 8):
+            what = "holds 16 bits a channel and uses fewer, which cannot be told from a dark film"
+            raise Problem(what, file=path, remedy="save it in grey, without transparency")
         ImageOps.exif_transpose(image, in_place=True)
         return _plain(image)
     except Problem:

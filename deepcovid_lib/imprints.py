@@ -141,7 +141,10 @@ def _about(
         ("Made", _when([fact["started"] for fact in facts if "started" in fact])),
         ("Wall time", "".join(f"{each:.0f} s, the whole notebook" for each in seconds)),
         ("Device", _each((fact.get("device", "") for fact in facts), "; ")),
-        ("Commit", _commits(facts) or "outside a checkout"),
+        (
+            "Commit",
+            _commits(facts) or ("outside a checkout" if any("commit" in fact for fact in facts) else "not noted"),
+        ),
         ("Versions", _each(map(_versions, facts), "; ")),
     ]
     return [(name, text) for name, text in rows if text]

@@ -21,12 +21,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from deepcovid_lib import metrics, style
+from deepcovid_lib.checks import FEWEST_PATIENTS
 from deepcovid_lib.rungs import Rung
 from deepcovid_lib.tables import TARGET
 
 SPLITS = 10
 TRAINING = 0.45
-FEWEST = 4
 NO_SPREAD = "resampling always gives this area, so there is no interval"
 ABOVE, BELOW, CHANCE, UNDECIDED = "above chance", "below chance", "not told from chance", "cannot be decided"
 EMPTY = dict.fromkeys(("auc", "low", "high", "specificity", "auc_mean", "auc_lowest", "auc_highest"), math.nan)
@@ -78,14 +78,14 @@ def undecided(values: np.ndarray, y_true: np.ndarray, patients: np.ndarray) -> s
     Examples
     --------
     >>> undecided(np.ones((9, 1)), np.arange(9) < 2, np.arange(9))
-    'COVID-19 films of 2 patients, fewer than 4'
-    >>> undecided(np.ones((9, 1)), np.arange(9) < 4, np.arange(9))
+    'COVID-19 films of 2 patients, fewer than 5'
+    >>> undecided(np.ones((9, 1)), np.arange(10) < 5, np.arange(10))
     'every film has the same values'
     """
     for name, own in (("COVID-19", y_true), ("other", ~y_true)):
         count = len(np.unique(patients[own]))
-        if count < FEWEST:
-            return f"{name} films of {count} patients, fewer than {FEWEST}"
+        if count < FEWEST_PATIENTS:
+            return f"{name} films of {count} patients, fewer than {FEWEST_PATIENTS}"
     known = np.where(np.isnan(values), np.inf, values)
     return "every film has the same values" if (known == known[:1]).all() else ""
 
@@ -250,14 +250,14 @@ def _own_split(rung: Rung, y_true: np.ndarray, patients: np.ndarray, train: np.n
 def judged(y_true: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> dict:
     """Return ``auc, low, high, specificity, verdict, note`` of scores, as `ladder` defines them.
 
-    A class with test films of fewer than 4 patients decides nothing. Classes that lie wholly apart are above or
-    below chance: by chance alone, four patients and four others would lie so in 2 of 70 cases.
+    A class with test films of fewer than five patients decides nothing. Classes that lie wholly apart are above or
+    below chance: by chance alone, five patients and five others would lie so in 2 of 252 cases.
     """
     for name, own in (("COVID-19", y_true), ("other", ~y_true)):
         count = len(np.unique(np.asarray(patients)[own]))
-        if count < FEWEST:
+        if count < FEWEST_PATIENTS:
             unknown = dict.fromkeys((*metrics.AucInterval._fields, "specificity"), math.nan)
-            note = f"{name} test films of {count} patients, fewer than {FEWEST}"
+            note = f"{name} test films of {count} patients, fewer than {FEWEST_PATIENTS}"
             return {**unknown, "verdict": UNDECIDED, "note": note}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)

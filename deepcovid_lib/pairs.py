@@ -19,10 +19,10 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from deepcovid_lib import metrics, tables
+from deepcovid_lib.checks import FEWEST_PATIENTS
 from deepcovid_lib.problems import Problem
 
 LEVEL = 0.05
-FEWEST_PATIENTS = 5  # of a class: what fewer differ by says nothing of others
 DIFFER, NOT_SHOWN, UNDECIDED = "differ", "no difference shown", "cannot be decided"
 
 

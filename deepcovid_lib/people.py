@@ -63,8 +63,8 @@ def told(films: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         The columns `COLUMNS`: ``sex`` (``women``, ``men``), ``age`` in years (NaN where not told), ``age_band`` (one
-        of `BANDS`) and ``view`` as the source spells it. What is not told, or told twice under one name, is
-        ``not told``.
+        of `BANDS`) and ``view`` as the source spells it, but for the case of PA and AP. What is not told, or told twice
+        under one name, is ``not told``.
 
     Raises
     ------
@@ -86,7 +86,8 @@ def told(films: pd.DataFrame) -> pd.DataFrame:
     age = pd.to_numeric(known["age"], errors="coerce").where(lambda years: years.between(0, EDGES[-1] - 1))
     band = pd.cut(age, EDGES, right=False, labels=list(BANDS)).astype(object).fillna(NOT_TOLD)
     sex = known["sex"].str.lower().map(SEXES).fillna(NOT_TOLD)
-    view = known["view"].replace("", NOT_TOLD)
+    raised = known["view"].str.upper()
+    view = raised.where(raised.isin(["PA", "AP"]), known["view"]).replace("", NOT_TOLD)
     return known.assign(sex=sex, age=age.astype(float), age_band=band, view=view)[list(COLUMNS)]
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
+from deepcovid_lib.checks import FEWEST_PATIENTS
+
 REPLICATES = 300
 ROUNDING = 1e-9
 
@@ -56,8 +58,8 @@ def summary(
     -------
     DataFrame
         ``model, average_precision``, the precision averaged over the steps of the recall; ``low, high``, percentiles
-        of the bootstrap at 95%, NaN where all replicates are equal or a class has one patient; ``floor``, the share of
-        COVID-19 images, which scores that tell nothing reach. NaN where a class has no image.
+        of the bootstrap at 95%, NaN where all replicates are equal or a class has fewer than five patients; ``floor``,
+        the share of COVID-19 images, which scores that tell nothing reach. NaN where a class has no image.
 
     References
     ----------
@@ -81,7 +83,7 @@ def summary(
                 for weights in _drawn(frame["patient_id"].to_numpy(), covid, replicates, np.random.default_rng(seed))
             ]
             drawn = np.minimum(1.0, drawn)  # the last bit of a sum may lie above
-            few = min(frame.loc[own, "patient_id"].nunique() for own in (covid, ~covid)) < 2
+            few = min(frame.loc[own, "patient_id"].nunique() for own in (covid, ~covid)) < FEWEST_PATIENTS
             low, high = (math.nan,) * 2 if few or np.ptp(drawn) < ROUNDING else np.quantile(drawn, [0.025, 0.975])
             whole = min(1.0, float(average_precision_score(covid, score)))
             row = {"average_precision": whole, "low": low, "high": high}

@@ -294,7 +294,8 @@ def retrain_seconds(run: Run, stage: str) -> float | None:
     Returns
     -------
     float or None
-        Seconds; None where one of the stages was not timed, as in a replayed run, or found its features or head there.
+        Seconds; None where one of the stages was not timed, as in a replayed run, or found its features or head there,
+        or where they ran on machines that are not alike.
     """
     models = [model for model in run.edition.models if stage == f"finetune-{model}"] or run.edition.models
     before = ["curate", *(f"{made}-{model}" for made in ("extract", "finetune") for model in models)]
@@ -306,10 +307,12 @@ def retrain_seconds(run: Run, stage: str) -> float | None:
     pages = ((facts.get(f"finetune-{model}", {}), trained(facts, model)) for model in models)
     if any(not head or head.get("started", "") < page.get("started", "") for page, head in pages):
         return None
-    try:
-        return sum(facts[needed]["seconds"] for needed in dict.fromkeys([*before, stage]))
-    except KeyError:
+    needed = dict.fromkeys([*before, stage])
+    if any("seconds" not in facts.get(name, {}) for name in needed):
         return None
+    if len({facts[name].get("device") for name in needed}) > 1:
+        return None  # on machines that are not alike
+    return sum(facts[name]["seconds"] for name in needed)
 
 
 def device() -> str:
@@ -324,7 +327,9 @@ def device() -> str:
         model = found.group(1) if found else model
     torch = sys.modules.get("torch")
     on_gpu = torch and os.environ.get("DEEPCOVID_DEVICE", "cuda").startswith("cuda") and torch.cuda.is_available()
-    return f"{cores()} cores, {model}" + (f", {torch.cuda.get_device_name()}" if on_gpu else "")
+    return f"{cores()} core{'' if cores() == 1 else 's'}, {model}" + (
+        f", {torch.cuda.get_device_name()}" if on_gpu else ""
+    )
 
 
 def cores() -> int:

@@ -55,13 +55,15 @@ def read(argument: str) -> Side:
         If a file of the run is not what it should be.
     """
     folder = _found(argument)
-    if (folder / "scores").is_dir():  # a record, or results that were archived
-        for name in sorted({path.name for path in folder.glob("*.*")} - {"digests.json"}):
+    digests = folder / "digests.json"
+    if digests.is_file() or (folder / "scores").is_dir():  # a record, or results that were archived
+        beside = {path.name for path in folder.glob("*.*")} - {digests.name}
+        for name in sorted(beside.union(_content(digests) if digests.is_file() else ())):
             records.sealed(folder, name)
     told = _asked(folder / "run.yaml")
     if told.get("speed") == "replay":
         raise Misuse(f"'{argument}' replays recorded scores and has none of its own", remedy="compare the recorded run")
-    _refuse_other_films(folder, told["asked"])
+    trained_on = _films(folder, told["asked"])
     asked = {key: value for key, value in told["asked"].items() if key != "folders"}
     settings = {key: value for key, value in told["settings"].items() if str(key).split(".")[0] != "folders"}
     noted, kept = folder / "facts.json", folder / "inputs.json"
@@ -72,27 +74,32 @@ def read(argument: str) -> Side:
     scores = {}
     for model in asked["models"]:
         kept = folder / "scores" / f"{model}.csv"
-        fit = folder / "fits" / model / asked["recipe"]["name"] / f"seed-{asked['seed']}" / "scores.csv"
+        fit = folder / "fits" / model / asked["recipe"]["name"] / f"seed-{asked['seed']}"
         if kept.is_file():
             scores[model] = manifest.read_scores(records.sealed(folder, f"scores/{model}.csv"))
-        elif fit.is_file():
-            fits.check(fit.parent, folder / "manifest.csv", asked)
-            scores[model] = records.opaque(manifest.read_scores(fit))
+        elif (fit / "head.safetensors").is_file() or (fit / "scores.csv").is_file():
+            fits.check(fit, folder / "manifest.csv", asked, **trained_on)
+            scores[model] = records.opaque(manifest.read_scores(fit / "scores.csv"))
     scores = {model: frame.sort_values("image_id", ignore_index=True) for model, frame in scores.items()}
     label = f"{folder.parent.name}/{folder.name}"
     return Side(label, folder, told["edition"], settings, asked, facts, inputs, scores)
 
 
-def _refuse_other_films(folder: Path, asked: dict[str, Any]) -> None:
-    """Refuse a manifest that was changed since its curation, or curated for an edition that asked otherwise."""
+def _films(folder: Path, asked: dict[str, Any]) -> dict[str, str]:
+    """Return what the heads of a run say they were trained on, as its curation noted it.
+
+    A manifest that was changed since, or that was curated for an edition that asked otherwise, is refused.
+    """
     note, films = folder / "curated.json", folder / "manifest.csv"
-    if not (note.is_file() and films.is_file()):
-        return
-    known = _content(note)
+    if not note.is_file():
+        return {}
+    known, remedy = _content(note), "bring the run up to date: deepcovid reproduce"
     differing = [key for key, value in known.get("asked", {}).items() if key in asked and asked[key] != value]
-    if differing or known.get("manifest.csv") != sha256(films):
-        fault = f"was curated for another {differing[0]}" if differing else "was changed since the curation"
-        raise Problem(fault, file=films, remedy="bring the run up to date: deepcovid reproduce")
+    if differing:
+        raise Problem(f"was curated for another {differing[0]}", file=films, remedy=remedy)
+    if films.is_file() and known.get(films.name) != sha256(films):
+        raise Problem("was changed since the curation", file=films, remedy=remedy)
+    return {"manifest": known[films.name]} if films.name in known else {}
 
 
 def nature(one: Side) -> list[str]:

@@ -247,6 +247,17 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{_rounded(100 * share, digits, whole=100)}%"
 
 
+def points(share: float) -> str:
+    """Return a difference of shares in percentage points, with more decimals where one would make nothing of it.
+
+    Examples
+    --------
+    >>> points(-0.012), points(1 / 3000), points(-0.0)
+    ('−1.2', '0.03', '0.0')
+    """
+    return _rounded(100 * share, 1, whole=100).replace("-", "−")
+
+
 def decimal(value: float, digits: int = 3) -> str:
     """Return a number with so many decimals, with more where that would make 0 or 1 of what is neither.
 
@@ -256,6 +267,19 @@ def decimal(value: float, digits: int = 3) -> str:
     ('0.813', '1.000', '0.99996')
     """
     return _rounded(value, digits, whole=1)
+
+
+def p_value(p: float, digits: int = 3, *, level: float = 0.05) -> str:
+    """Return a p value with so many decimals, with more where rounding would lift it to the level that it is below.
+
+    Examples
+    --------
+    >>> p_value(0.0312), p_value(0.04975), p_value(0.05)
+    ('0.031', '0.0498', '0.050')
+    """
+    while p < level <= float(f"{p:.{digits}f}"):
+        digits += 1
+    return decimal(p, digits)
 
 
 def exact(value: float) -> str:
@@ -281,6 +305,7 @@ def between(low: float, high: float, digits: int = 3) -> str:
 
 
 def _rounded(value: float, digits: int, *, whole: int) -> str:
+    value = value or abs(value)  # no sign before nothing
     texts = (f"{value:.{places}f}" for places in range(digits, 17))
     return next((text for text in texts if value in (0, whole) or float(text) not in (0, whole)), str(value))
 

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from deepcovid_lib import finetune, frozen, scaling, stages
+from deepcovid_lib.checks import FEWEST_PATIENTS
 from deepcovid_lib.finetune import Recipe
 from deepcovid_lib.frozen import Part
 from deepcovid_lib.problems import Problem
@@ -18,7 +19,6 @@ from deepcovid_lib.runs import Run
 
 COPIES = (4, 1)
 DECAYS = (1e-4, 1e-2)
-FEWEST_PATIENTS = 5  # of a class; of fewer, resampling says nothing
 SAME = 1e-6
 OPTIMIZERS = {"adam": "Adam", "sgd": "SGD with a step schedule"}
 
@@ -142,7 +142,7 @@ def compared(run: Run, model: str) -> pd.DataFrame:
 
 
 def comparison(y_true: ArrayLike, reference: ArrayLike, score: ArrayLike, patients: ArrayLike) -> dict[str, object]:
-    """Return one row of `compared` from the scores of both ways, rounded to four digits.
+    """Return one row of `compared` from the scores of both ways.
 
     Examples
     --------
@@ -154,7 +154,7 @@ def comparison(y_true: ArrayLike, reference: ArrayLike, score: ArrayLike, patien
     wins = [_wins(positive, np.asarray(each, float)) for each in (reference, score)]
     areas = [float(each.mean()) if each.size else math.nan for each in wins]
     row = {"reference_auc": areas[0], "auc": areas[1], **found._asdict()}
-    return {key: round(value, 4) for key, value in row.items()} | {"verdict": verdict(found)}
+    return row | {"verdict": verdict(found)}
 
 
 def auc_difference(

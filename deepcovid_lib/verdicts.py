@@ -261,7 +261,7 @@ def _difference(row: dict) -> str:
     if row["quantity"] == "threshold":
         size = style.decimal(abs(row["difference"]))
     elif row["unit"] == "fraction" and row["quantity"] != AREA:
-        size = f"{100 * abs(row['difference']):.1f} points"
+        size = f"{style.points(abs(row['difference']))} points"
     return ("" if float(size.split()[0].replace(",", "")) == 0 else "+" if row["difference"] > 0 else "−") + size
 
 

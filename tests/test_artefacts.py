@@ -72,3 +72,8 @@ def test_changed_values_are_refused(run):
     artefacts.values(run, "one", {"a": 2})
     with pytest.raises(Problem, match="a.ipynb: shows values 'one', changed since it was made"):
         artefacts.check(run, told, file="a.ipynb")
+
+
+@pytest.mark.parametrize(("heading", "told"), [("p", "0.0498"), ("p after Holm", "0.0498"), ("part", "0.050")])
+def test_a_p_value_below_the_level_is_shown_below_it(heading, told):
+    assert artefacts._cell(0.04975, heading) == told

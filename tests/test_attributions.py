@@ -57,6 +57,23 @@ def test_nothing_divides_by_zero():
     assert row["verdict"].startswith("cannot be decided")
 
 
+def test_maps_without_evidence_and_maps_alike_but_for_rounding_decide_nothing():
+    below = attributions.shares(-1 - np.abs(maps()), SCORES, {"opacity": np.ones((6, 8, 8), bool)})
+    row = attributions.placed({"x": below}).query("region == 'opacity'").iloc[0]
+    assert (row["films"], row["without_evidence"]) == (6, 6)
+    assert row["verdict"] == "cannot be decided: no map has a positive part"
+    dust = 1 + 1e-7 * maps(7)
+    assert attributions.likeness(maps(), {"x": dust}, SCORES)["verdict"].tolist() == [SAME]
+
+
+def test_shares_near_all_keep_their_digits():
+    inside = np.zeros((6, 8, 8), bool)
+    inside[:, :4] = True
+    own = np.where(inside, 1.0, 2e-5)
+    share = attributions.placed({"x": attributions.shares(own, SCORES, {"lung fields": inside})}).loc[0, "share"]
+    assert 0.9999 < share < 1
+
+
 def test_without_masks_it_cannot_be_decided():
     table = attributions.placed({"Grad-CAM": attributions.shares(maps(), SCORES, None)})
     assert set(table["verdict"]) == {"cannot be decided: no masks of this region"}
@@ -91,11 +108,14 @@ def test_films_of_one_patient_are_drawn_together():
     assert high - low > 1.5 * (high_alone - low_alone)
 
 
+SAME = "cannot be decided: each film has a map that is the same everywhere"
+
+
 def test_likeness_is_the_rank_correlation():
     one, other = maps(5), maps(6)
     flat = np.zeros((6, 8, 8))
     table = attributions.likeness(one, {"other": other, "itself": np.exp(one), "negative": -one, "flat": flat}, SCORES)
     expected = np.mean([stats.spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(one, other, strict=True)])
     assert table.loc[0, "correlation"] == pytest.approx(expected, abs=1e-4)
-    assert table["verdict"].tolist()[1:] == ["some likeness", "inverse likeness", "cannot be decided: too few patients"]
+    assert table["verdict"].tolist()[1:] == ["some likeness", "inverse likeness", SAME]
     assert table.loc[3, "films"] == 0

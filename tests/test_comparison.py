@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import warnings
 from html.parser import HTMLParser
 
@@ -13,6 +14,7 @@ from fitted import write_head
 from scipy.special import expit, logit
 
 from deepcovid_lib import cli, comparison, comparison_page, pairs, records, runs, sides
+from deepcovid_lib.files import sha256
 from deepcovid_lib.problems import Misuse, Problem
 
 MODELS = ("resnet18", "squeezenet")
@@ -216,6 +218,7 @@ def test_more_images_of_the_same_patients_make_no_difference_on_other_films(root
 def test_a_record_without_inputs_is_not_taken_for_the_same_films(root, tmp_path):
     kept = records.keep(run("mine", both()))
     (kept / "inputs.json").unlink()
+    records.seal(kept)
     run("again", {model: shaken(frame, 0.1) for model, frame in both().items()})
     known = compared("again", "recorded/mine")
     assert set(known.areas["test"]) == {"unpaired"}
@@ -303,6 +306,49 @@ def test_scores_without_their_head_or_beside_another_manifest_are_refused(root):
     (begun.fit(MODELS[1]) / "head.safetensors").unlink()
     with pytest.raises(Problem, match="is not a head of a run, or is damaged"):
         sides.read("mine")
+
+
+def test_scores_of_films_that_an_interrupted_run_was_about_to_replace_are_refused(root):
+    begun = run("mine", both())
+    told = yaml.safe_load((begun.folder / "run.yaml").read_text())
+    curated = {"asked": {"options": told["asked"]["options"]}, "manifest.csv": sha256(begun.manifest)}
+    (begun.folder / "curated.json").write_text(json.dumps(curated))
+    begun.manifest.unlink()
+    assert sides.read("mine").scores.keys() == set(MODELS)
+    told["asked"]["options"] = {"phantom": {"shortcut": 1.0}}
+    (begun.folder / "run.yaml").write_text(yaml.safe_dump(told))
+    with pytest.raises(Problem, match="was curated for another options; bring the run up to date"):
+        sides.read("mine")
+    told["asked"]["options"] = curated["asked"]["options"]
+    (begun.folder / "run.yaml").write_text(yaml.safe_dump(told))
+    (begun.folder / "curated.json").write_text(json.dumps(curated | {"manifest.csv": "0" * 64}))
+    with pytest.raises(Problem, match="is not this run's: manifest is"):
+        sides.read("mine")
+
+
+def test_a_head_whose_scores_are_gone_is_not_a_model_without_scores(root):
+    begun = run("mine", both())
+    (begun.fit(MODELS[0]) / "scores.csv").unlink()
+    with pytest.raises(Problem, match=r"scores\.csv: was removed or changed since the head gave it"):
+        sides.read("mine")
+
+
+@pytest.mark.parametrize("name", ["tab-dataset.csv", "scores/resnet18.csv", "history/squeezenet.csv"])
+@pytest.mark.parametrize("gone", [False, True], ids=["changed", "gone"])
+def test_every_file_of_a_record_is_as_it_was_recorded(tmp_path, name, gone):
+    record = shutil.copytree(records.folder() / "phantom", tmp_path / "phantom")
+    assert sides.read(str(record)).scores
+    path = record / name
+    path.write_text(path.read_text().replace("4", "5", 1))
+    if gone:
+        path.unlink()
+    with pytest.raises(Problem, match=rf"{name}: was removed or changed since it was recorded"):
+        sides.read(str(record))
+    counts = shutil.copytree(records.folder() / "covid-xray-5k-rebuilt", tmp_path / "counts") / "tab-dataset.csv"
+    assert sides.read(str(counts.parent)).inputs["images"]["test"]["covid"]["images"] == 40
+    counts.write_text(counts.read_text().replace("40,", "400,", 1))
+    with pytest.raises(Problem, match="was removed or changed since it was recorded"):
+        sides.read(str(counts.parent))
 
 
 def test_a_run_whose_notes_were_edited_is_refused(root):

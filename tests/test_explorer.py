@@ -207,13 +207,22 @@ def test_each_step_calls_differently_and_a_shown_threshold_calls_as_the_exact_on
 def test_a_crowd_adds_up(node):
     generator = np.random.default_rng(0)
     asked = [(a, b, 10**-c) for a, b, c in generator.uniform([0, 0, 0], [1, 1, 4], (200, 3)).tolist()]
-    asked += [(0.975, 0.905, 0.0625), (1, 1, 0), (0, 0, 1), (0.5, 0.5, 1e-9)]
+    asked += [(0.975, 0.905, 0.0625), (1, 1, 0), (0, 0, 1), (0.5, 0.5, 1e-9), (0.975, 0.9997, 0.01)]
     for (a, b, c), people in zip(asked, node([["crowd", *given] for given in asked]), strict=True):
         many = people.pop("people")
         exact = np.array([a * c, (1 - a) * c, (1 - b) * (1 - c), b * (1 - c)]) * many
         assert sum(people.values()) == many
         assert (np.abs(np.array([*people.values()]) - exact) < 1).all()
-        assert many == 1000 or min(c, 1 - c) < 0.001
+        shares = [share for share in (exact / many) if share > 0]
+        assert min(people[name] > 0 for name, share in zip(people, exact, strict=True) if share > 0) or many == 10**12
+        assert many == 1000 or min(shares) * many / 10 < 1
+
+
+def test_bounds_of_none_and_of_all_are_whole_for_every_number_of_images(node):
+    sizes = range(1, 3101)
+    told = node([["wilson", right, n] for n in sizes for right in (0, n)])
+    assert {low for low, _ in told[::2]} == {0}
+    assert {high for _, high in told[1::2]} == {1}
 
 
 def test_percentages_round_as_the_books(node):
@@ -224,7 +233,9 @@ def test_percentages_round_as_the_books(node):
 @pytest.mark.parametrize(
     ("text", "value"),
     [("0.31", 0.31), (" ,5 ", 0.5), ("1e-7", 1e-7), ("1", 1), ("0", 0)]
-    + [(text, math.nan) for text in ("", "1.01", "-0.1", "0x1", "NaN", "Infinity", "1e", ".", "0.1.2", "0.3;")],
+    + [
+        (text, math.nan) for text in ("", "1,000", "1.01", "-0.1", "0x1", "NaN", "Infinity", "1e", ".", "0.1.2", "0.3;")
+    ],
 )
 def test_a_typed_number_is_read_whole_or_not_at_all(node, text, value):
     np.testing.assert_equal(node([["number", text, 1]])[0], value)

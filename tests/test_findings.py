@@ -315,7 +315,7 @@ def test_many_images_of_few_patients_rank_by_their_patients():
     ill["score"] = np.repeat([0.9, 0.8, 0.7, 0.4, 0.6, 0.3], 30) + 0.01 * rng.random(180)
     well = pd.DataFrame({"group": "normal", "patient_id": np.arange(100, 300), "score": rng.random(200)})
     films = pd.concat([ill, well], ignore_index=True)
-    assert mannwhitneyu(ill["score"], well["score"]).pvalue < 0.001
+    assert mannwhitneyu(ill["score"], well["score"]).pvalue < 0.05
     assert findings.ranked(evidence(scores={"resnet18": films}), above=["covid"], below=["normal"]).holds is None
     every = findings.specificities(
         evidence(

@@ -79,6 +79,13 @@ def test_an_imprint_names_the_cell_the_functions_and_the_inputs(run):
     assert one["Head"].startswith("ResNet18 ")
 
 
+@pytest.mark.parametrize(("facts", "said"), [({}, "not noted"), ({"roc": {"commit": None}}, "outside a checkout")])
+def test_a_note_that_is_gone_tells_of_no_place(run, facts, said):
+    publish(run, "fig-roc")
+    (run.folder / "facts.json").write_text(json.dumps(facts))
+    assert dict(gather(run)["fig-roc"]["about"])["Commit"] == said
+
+
 @pytest.mark.parametrize(
     ("page", "made", "commit"),
     [

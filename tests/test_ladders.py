@@ -105,10 +105,10 @@ def test_nothing_to_see_and_labels_dealt_at_random_are_not_told_from_chance():
     assert table["verdict"].tolist()[1:] == [ladders.CHANCE, ladders.ABOVE]
 
 
-@pytest.mark.parametrize(("scores", "verdict"), [([1, 2, 3, 4], ladders.BELOW), ([6, 7, 8, 9], ladders.ABOVE)])
+@pytest.mark.parametrize(("scores", "verdict"), [([1, 2, 3, 4, 0], ladders.BELOW), ([6, 7, 8, 9, 10], ladders.ABOVE)])
 def test_the_classes_the_wrong_way_round_are_below_chance(scores, verdict):
-    y_true, patients = np.repeat([False, True], 4), np.arange(8)
-    found = ladders.judged(y_true, np.array([5, 5, 5, 5, *scores], float), patients)
+    y_true, patients = np.repeat([False, True], 5), np.arange(10)
+    found = ladders.judged(y_true, np.array([5] * 5 + scores, float), patients)
     assert found["verdict"] == verdict
     rng = np.random.default_rng(0)
     many = np.repeat([False, True], 60)

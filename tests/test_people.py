@@ -83,3 +83,11 @@ def test_a_replay_knows_no_one(tmp_path, monkeypatch):
     found = people.of(runs.begin("phantom", speed="replay"))
     assert list(found.columns) == list(people.COLUMNS)
     assert found.empty
+
+
+def test_pa_and_ap_are_one_view_each_in_any_case(tmp_path):
+    folder = written(tmp_path, "metadata.csv", "image_id,sex,age\nphantom:a,F,30\n")
+    found = [
+        people.told(films("phantom", folder / "images/a.png", views=view))["view"].iloc[0] for view in ("pa", "Ap", "L")
+    ]
+    assert found == ["PA", "AP", "L"]

@@ -197,6 +197,9 @@ def test_the_seconds_of_both_speeds(shelf):
     (run.folder / "facts.json").write_text(json.dumps(timed | {"trained-resnet18": {"seconds": 3}}))
     assert runs.retrain_seconds(run, "scores") == 15
     assert runs.retrain_seconds(run, "finetune-resnet18") == 7
+    elsewhere = timed | {"trained-resnet18": {"seconds": 3}, "extract-resnet18": {"seconds": 2, "device": "another"}}
+    (run.folder / "facts.json").write_text(json.dumps(elsewhere))
+    assert runs.retrain_seconds(run, "scores") is None, "not all on one machine"
     page = {"seconds": 4, "started": "2026-11-28T10:00:00+00:00"}
     for began, known in (("2026-11-28T10:00:01+00:00", 7), ("2026-11-27T10:00:00+00:00", None)):
         told = {"curate": {"seconds": 1}, "extract-resnet18": {"seconds": 2}, "finetune-resnet18": page}

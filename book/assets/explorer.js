@@ -26,7 +26,7 @@
     const share = ratio(successes, trials), square = Z * Z, scale = 1 + square / trials;
     const centre = (share + square / (2 * trials)) / scale;
     const reach = (Z * Math.sqrt((share * (1 - share)) / trials + square / (4 * trials * trials))) / scale;
-    return [Math.max(0, centre - reach), Math.min(1, centre + reach)];
+    return [successes === 0 ? 0 : Math.max(0, centre - reach), successes === trials ? 1 : Math.min(1, centre + reach)];
   }
 
   function predictive(sensitivity, specificity, prevalence) {
@@ -60,13 +60,13 @@
     return String(threshold);
   }
 
-  /* A crowd in four whole groups that add up; larger than 1,000 where nobody, or everybody, would be ill. */
+  /* A crowd in four whole groups that add up; larger than 1,000 where a group that is not empty would have nobody. */
   function crowd(sensitivity, specificity, prevalence) {
-    const rare = Math.min(prevalence, 1 - prevalence);
+    const shares = [sensitivity * prevalence, (1 - sensitivity) * prevalence,
+      (1 - specificity) * (1 - prevalence), specificity * (1 - prevalence)];
     let people = 1000;
-    while (rare > 0 && rare * people < 1 && people < 1e6) people *= 10;
-    const exact = [sensitivity * prevalence, (1 - sensitivity) * prevalence,
-      (1 - specificity) * (1 - prevalence), specificity * (1 - prevalence)].map((share) => share * people);
+    while (people < 1e12 && shares.some((share) => share > 0 && share * people < 1)) people *= 10;
+    const exact = shares.map((share) => share * people);
     const whole = exact.map(Math.floor);
     const left = people - whole.reduce((sum, count) => sum + count);
     exact.map((share, k) => [share - whole[k], k]).sort((a, b) => b[0] - a[0]).slice(0, left)
@@ -88,7 +88,8 @@
 
   /* A number from 0 to `highest`, or NaN. */
   function number(text, highest) {
-    const plain = text.trim().replace(",", ".");
+    const given = text.trim(), unclear = /^[1-9]\d{0,2}(,\d{3})+$/.test(given); // 1,000 may be one or a thousand
+    const plain = unclear ? "" : given.replace(",", ".");
     const value = /^(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(plain) ? Number(plain) : NaN;
     return value <= highest ? value : NaN;
   }
@@ -302,7 +303,8 @@
       const cells = confusion(model.covid, model.others, threshold);
       const rates = { sensitivity: cells.tp / model.covid.length, specificity: cells.tn / model.others.length };
       const values = predictive(rates.sensitivity, rates.specificity, prevalence);
-      const perCent = String(Number((100 * prevalence).toPrecision(4)));
+      const short = Number((100 * prevalence).toPrecision(4));
+      const perCent = short === 100 && prevalence < 1 ? percent(prevalence).slice(0, -1) : String(short);
       const seen = { ...setting, cells, rates, values, perCent, short: told(model.steps, threshold) };
       showControls(seen, writing);
       showNumbers(seen);

@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
 from deepcovid_lib import style
-from deepcovid_lib.pairs import FEWEST_PATIENTS
+from deepcovid_lib.checks import FEWEST_PATIENTS
 
 REPLICATES = 2000
 NO_CLASS = "a class has no images, or no model is there"

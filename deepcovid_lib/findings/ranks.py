@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import mannwhitneyu
 
 from deepcovid_lib import metrics, pairs, style
+from deepcovid_lib.checks import FEWEST_PATIENTS
 from deepcovid_lib.findings.evidence import (
     NO_CLASS,
     Evidence,
@@ -22,7 +23,7 @@ from deepcovid_lib.findings.evidence import (
     quiet,
     resampled,
 )
-from deepcovid_lib.pairs import FEWEST_PATIENTS, LEVEL, deviation, studentised
+from deepcovid_lib.pairs import LEVEL, deviation, studentised
 
 
 def ranked(evidence: Evidence, *, above: Sequence[str], below: Sequence[str]) -> Finding:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from deepcovid_lib import style, tables
+from deepcovid_lib.checks import FEWEST_PATIENTS
 from deepcovid_lib.findings.evidence import (
     NO_CLASS,
     NO_SPREAD,
@@ -20,7 +21,6 @@ from deepcovid_lib.findings.evidence import (
     lacks,
     resampled,
 )
-from deepcovid_lib.pairs import FEWEST_PATIENTS
 
 
 def specificities(evidence: Evidence, *, least: float, most: float, of: str) -> Finding:

@@ -15,6 +15,23 @@ TABLE = "metadata.csv"
 XRAY = ("x-ray", "radiograph")
 CT_VIEWS = ("ct", "axial", "coronal", "sagittal")
 VIEWS = ("PA",)  # Section II
+UNDIAGNOSED = ("", "todo", "unknown", "nan")
+
+
+def of_xrays(rows: pd.DataFrame) -> pd.Series:
+    """Return which rows are of X-rays: by modality, or, in versions without it, by a view that is not one of CT."""
+    if "modality" in rows:
+        return rows["modality"].str.casefold().isin(XRAY)
+    return ~rows["view"].str.casefold().isin(CT_VIEWS)
+
+
+def of_others(rows: pd.DataFrame) -> pd.Series:
+    """Return which rows name a finding, and none that begins with or contains COVID.
+
+    What nobody has diagnosed yet (``todo``, ``Unknown``, blank) may be COVID-19.
+    """
+    finding = rows["finding"].str.strip().str.casefold()
+    return ~finding.isin(UNDIAGNOSED) & ~finding.str.contains("covid", regex=False)
 
 
 def candidates(folder: str | Path, *, views: Sequence[str] | None = VIEWS) -> Candidates:
@@ -60,10 +77,9 @@ def candidates(folder: str | Path, *, views: Sequence[str] | None = VIEWS) -> Ca
     table = find_table(folder, [TABLE])
     rows = read_columns(table, ["patientid", "finding", "view", "filename"], ["modality"])
     view = rows["view"].str.casefold()
-    is_xray = rows["modality"].str.casefold().isin(XRAY) if "modality" in rows else ~view.isin(CT_VIEWS)
     rules = [
         ("rows of metadata.csv", pd.Series(True, index=rows.index)),
-        ("modality is X-ray", is_xray),
+        ("modality is X-ray", of_xrays(rows)),
         ("finding contains COVID-19", rows["finding"].str.contains("COVID-19", case=False, regex=False)),
     ]
     if views is not None:

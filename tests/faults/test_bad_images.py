@@ -145,6 +145,10 @@ REFUSED = {
     "animated png.png": (saved(RGB, "PNG", save_all=True, append_images=[RGB.rotate(180)]), "2 frames"),
     "bitmap.png": (grey("BMP"), "is not a JPEG or PNG"),
     "webp.jpg": (saved(RGB, "WEBP"), "is not a JPEG or PNG"),
+    **{
+        f"12 bits in 16, {channels} channels.png": (deep(channels, 16), "16 bits a channel and uses fewer")
+        for channels in (2, 3, 4)
+    },
     "deep tiff.png": (saved(Image.fromarray(FILM.astype(np.uint16) * 257), "TIFF"), "is not a JPEG or PNG"),
     "float tiff of nan.png": (saved(Image.fromarray(np.full((40, 48), np.nan, np.float32)), "TIFF"), "is not a JPEG"),
     "one pixel.png": (saved(Image.new("L", (1, 1)), "PNG"), "is 1 x 1 pixels"),
