@@ -165,6 +165,8 @@ def test_synthetic_films_test_no_performance():
         ("covid-xray-5k", {"recipe.epochs": 50}, "has other images, networks, settings or another recipe"),
         ("covid-xray-5k", {"seed": 7}, "has other images, networks, settings or another recipe"),
         ("phantom", {}, "uses other images"),
+        ("covid-xray-5k", {"tests_paper": []}, "declares no test of the paper's results (tests_paper)"),
+        ("covid-xray-5k-rebuilt", {"tests_paper": ["counts"]}, "declares no test of the paper's results"),
     ],
 )
 def test_why_a_run_tests_nothing_of_the_paper_is_told_as_it_is(edition, settings, said):
@@ -189,6 +191,8 @@ def test_a_setting_takes_from_the_paper_what_it_bears_on(settings, counts, perfo
     [
         (("negatives: chexpert", "negatives: nih"), False, False),
         (("seed: 2020", "options: {cohen: {views: [PA, AP]}}\nseed: 2020"), False, False),
+        (("normal: {train: 700, test: 1700}", "normal: {train: 7, test: 17}"), False, False),
+        (("copies: 16", "copies: 4"), False, False),
         (("seed: 2020", "preset: {fit: crop}\nseed: 2020"), True, False),
         (("seed: 2020", "seed: 2021"), True, True),
     ],
