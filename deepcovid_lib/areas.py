@@ -37,8 +37,7 @@ def auc_interval(
     method : {"delong", "bootstrap"}
         ``delong``: normal, cut at 0 and 1; NaN bounds, with a warning, where the variance is 0 (perfect separation)
         or a class has one image. ``bootstrap``: percentiles; NaN bounds, with a warning, where all replicates are
-        equal, as under perfect separation, or a class has fewer than five groups: of two patients, intervals at 95%
-        hold the truth three times in four.
+        equal, as under perfect separation, or a class has fewer than five groups, whose draws say too little of others.
     confidence : float in (0, 1)
     groups : array-like of shape (n,), optional
         Patients, for the bootstrap: they are drawn with all their images of a class, within each class.

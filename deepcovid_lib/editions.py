@@ -186,6 +186,9 @@ def resolve(name: str, settings: dict[str, Any] | None = None) -> Edition:
             raise Misuse(
                 f"{where} has no key '{key}'", remedy=f"known keys: see editions/{name}.yaml{nearest(key, _keys())}"
             ) from None
+        if not key:  # of the edition as a whole
+            fault, _, remedy = str(first["ctx"]["error"]).partition(": ")
+            raise Misuse(f"{where}: {fault}", remedy=remedy) from None
         raise Misuse(f"{where}, key '{key}': {first['msg'].lower()}", remedy=f"it was {first['input']!r}") from None
     return _known_models(edition, name)
 

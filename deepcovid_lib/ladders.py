@@ -79,7 +79,7 @@ def undecided(values: np.ndarray, y_true: np.ndarray, patients: np.ndarray) -> s
     --------
     >>> undecided(np.ones((9, 1)), np.arange(9) < 2, np.arange(9))
     'COVID-19 films of 2 patients, fewer than 5'
-    >>> undecided(np.ones((9, 1)), np.arange(10) < 5, np.arange(10))
+    >>> undecided(np.ones((10, 1)), np.arange(10) < 5, np.arange(10))
     'every film has the same values'
     """
     for name, own in (("COVID-19", y_true), ("other", ~y_true)):

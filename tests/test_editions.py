@@ -38,7 +38,7 @@ def test_the_default_edition_keeps_the_papers_proportions():
         ({"split.covid.train": 0}, "greater than or equal to 1"),
         ({"seed.x": 1}, "is not a group"),
         ({"seed": 2**31}, "key 'seed'.*less than 2147483648"),
-        ({"models": ["resnet18", "resnet18"]}, "the model resnet18 is named twice"),
+        ({"models": ["resnet18", "resnet18"]}, "^edition .tiny.: the model resnet18 is named twice; name each once$"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(settings, told):

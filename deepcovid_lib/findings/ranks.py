@@ -69,7 +69,8 @@ def _apart(own: pd.DataFrame, upper: np.ndarray) -> Finding:
     if math.isnan(spread):
         means = [own["score"][side].groupby(own["patient_id"]).mean() for side in (upper, ~upper)]
         sure = mannwhitneyu(*means).pvalue < LEVEL and area in (0, 1)
-        return Finding(decided(sure and area == 1, sure and area == 0), area)
+        reason = "" if sure else "the area has no variance"
+        return Finding(decided(sure and area == 1, sure and area == 0), area, reason=reason)
     low, high, _ = studentised(area, spread, freedom)
     return Finding(decided(low > 0.5, high < 0.5), area, max(0.0, low), min(1.0, high))
 
