@@ -123,11 +123,12 @@ def test_a_notebook_alone_obtains_what_it_lacks(tmp_path):
         str(ROOT / "notebooks" / "reliability.ipynb"),
         str(target),
         "--no-progress-bar",
+        *("-p", "run_name", "alone", "-y", "settings: {models: [resnet18], split.each_other: null}"),
     ]
     environment = {key: value for key, value in os.environ.items() if key != "DEEPCOVID_ROOT"}
     told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=300)
     assert told.returncode == 0, told.stderr[-2000:]
-    assert (tmp_path / "results" / "tiny" / "tables" / "tab-reliability.csv").is_file()
+    assert (tmp_path / "results" / "alone" / "tables" / "tab-reliability.csv").is_file()
 
 
 @pytest.mark.parametrize(("images", "tested"), [(40, True), (100, False)])
