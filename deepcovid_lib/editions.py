@@ -249,7 +249,7 @@ def has_papers_images(edition: Edition) -> bool:
     chosen = {("released", "released"): "released", ("cohen", "chexpert"): Split.model_validate(drawn)}
     copies = told["table-1/training/covid-augmented"] / told["table-1/training/covid"]
     split = chosen.get((edition.positives, edition.negatives))
-    return split == edition.split and edition.copies == copies and not edition.options
+    return split == edition.split and bool(edition.copies == copies) and not edition.options
 
 
 def follows_paper(edition: Edition) -> bool:

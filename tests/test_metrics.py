@@ -298,19 +298,10 @@ def test_swapping_the_models_changes_the_sign_only():
 def test_perfect_separation_and_all_ties_leave_the_bounds_undefined(scores, auc):
     for method in ("delong", "bootstrap"):
         with undefined:
-            interval = metrics.auc_interval([1, 1, 0, 0], scores, method=method)
+            interval = metrics.auc_interval(np.repeat([1, 1, 0, 0], 3), np.repeat(scores, 3), method=method)
         assert interval.auc == auc
         assert math.isnan(interval.low)
         assert math.isnan(interval.high)
-
-
-def test_one_patient_of_a_class_bounds_no_area():
-    with undefined:
-        interval = metrics.auc_interval(
-            [1, 1, 0, 0, 0], [0.9, 0.1, 0.5, 0.2, 0.05], method="bootstrap", groups=list("aabcd")
-        )
-    assert interval.auc == pytest.approx(4 / 6)
-    assert math.isnan(interval.low)
 
 
 @pytest.mark.parametrize("size", [7, 49, 1001])
@@ -388,12 +379,24 @@ def test_patients_with_many_images_widen_the_interval():
 
 
 def test_named_patients_serve_as_well_as_numbered_ones():
-    y_true, y_score = random_images(10, positives=8, negatives=20)
-    numbers = np.arange(28) // 2
+    y_true, y_score = random_images(10, positives=12, negatives=20)
+    numbers = np.arange(32) // 2
     names = pd.Series([f"nih:{number:03d}" for number in numbers])
-    assert metrics.auc_interval(y_true, y_score, method="bootstrap", groups=numbers) == metrics.auc_interval(
-        y_true, y_score, method="bootstrap", groups=names
-    )
+    known = metrics.auc_interval(y_true, y_score, method="bootstrap", groups=numbers)
+    assert known.low < known.auc < known.high
+    assert metrics.auc_interval(y_true, y_score, method="bootstrap", groups=names) == known
+
+
+def test_a_class_of_fewer_than_five_patients_has_no_bootstrap_interval():
+    y_true, y_score = random_images(10, positives=20, negatives=40)
+    for swapped in (False, True):
+        labels, score = (1 - y_true, -y_score) if swapped else (y_true, y_score)
+        five = np.where(y_true == 1, np.arange(60) % 5, 100 + np.arange(60))
+        assert metrics.auc_interval(labels, score, method="bootstrap", groups=five).low > 0
+        with pytest.warns(UndefinedMetricWarning, match="few patients"):
+            known = metrics.auc_interval(labels, score, method="bootstrap", groups=np.where(five == 4, 3, five))
+        assert np.isnan(known[1:]).all()
+        assert 0 < known.auc < 1
 
 
 def test_order_of_images_changes_nothing_for_patients_either():

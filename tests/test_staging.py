@@ -72,8 +72,10 @@ def test_a_loose_picture_is_refused_where_films_must_stay_out(run, tmp_path):
 def test_a_page_names_two_speeds_where_both_were_measured(run, tmp_path, monkeypatch):
     path = notebook(run.folder / "notebooks" / "scores.ipynb")
     made = ("extract", "finetune", "trained")
-    facts = {f"{stage}-{model}": {"seconds": 20} for stage in made for model in run.edition.models}
-    facts |= {"curate": {"seconds": 30}, "scores": {"seconds": 5, "device": "2 cores, X"}}
+    facts = {
+        f"{stage}-{model}": {"seconds": 20, "device": "2 cores, X"} for stage in made for model in run.edition.models
+    }
+    facts |= {"curate": {"seconds": 30, "device": "2 cores, X"}, "scores": {"seconds": 5, "device": "2 cores, X"}}
     (run.folder / "facts.json").write_text(json.dumps(facts))
     monkeypatch.setattr("deepcovid_lib.records.replay_seconds", lambda edition, stage, settings=None: 4.2)
     known = nbformat.read(path, as_version=4)

@@ -56,7 +56,7 @@ def roc(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
     --------
     >>> frame = pd.DataFrame({"label": ["covid", "covid", "non_covid", "non_covid"], "score": [0.9, 0.2, 0.3, 0.1]})
     >>> roc({"resnet18": frame.assign(patient_id=["a", "b", "c", "d"])}).alt
-    'ROC curves. Area under the curve with 95% interval: ResNet18 0.750 (0.000 to 1.000).'
+    'ROC curves. Area under the curve with 95% interval: ResNet18 0.750 (–).'
     """
     curves = {name: _curve(frame) for name, frame in scores_by_model.items() if frame["label"].nunique() == 2}
     side = _corner(curves)
