@@ -35,7 +35,7 @@ SOURCES = {
     "released": "the authors' released archive",
 }
 FITS = {"squash": "the whole film, squeezed to", "crop": "the middle of the film, cut to"}
-OPTIMIZERS = {"adam": "Adam", "sgd": "stochastic gradient descent"}
+OPTIMIZERS = {"adam": "Adam", "sgd": "stochastic gradient descent (momentum 0.9, the rate a tenth every 7 epochs)"}
 
 
 def described(run: Run) -> pd.DataFrame:

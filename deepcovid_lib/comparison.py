@@ -251,7 +251,9 @@ def _difference(a: Side, b: Side, model: str) -> dict[str, Any]:
             alone = [deviation(frame.assign(score_a=frame["score"], score_b=0.0)) for frame in (one, other)]
             spread, freedom = math.hypot(*(part for part, _ in alone)), min(part for _, part in alone)
             if math.isnan(spread):
-                return told | {"verdict": UNDECIDED, "reason": "an area has no variance; the classes do not overlap"}
+                wholly = any(_area(frame) in (0, 1) for frame in (one, other))
+                why = "an area has no variance" + ("; the classes do not overlap" if wholly else "")
+                return told | {"verdict": UNDECIDED, "reason": why}
     low, high, p = studentised(apart, spread, freedom)
     return told | {"low": low, "high": high, "p": p, "verdict": DIFFER if p < LEVEL else SAME, "reason": ""}
 

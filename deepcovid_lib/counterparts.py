@@ -14,7 +14,7 @@ import pandas as pd
 
 from deepcovid_lib import metrics, tables
 from deepcovid_lib.editions import Edition
-from deepcovid_lib.sources import chexpert, cohen
+from deepcovid_lib.sources import OTHER, chexpert, cohen
 from deepcovid_lib.tables import AGREES, DIFFERS, NO_TEST
 
 CONFIDENCE = 0.95  # of every interval of this project, as in Section IV.E
@@ -83,8 +83,8 @@ def by_finding(
         return found | dict.fromkeys((healthy, other), absent("not every test image has a finding"))
     normal = int((negatives["group"] == "normal").sum())
     found[healthy] = _count(normal, normal == told[healthy], comparable)
-    if (negatives["finding"] == "other").any():
-        return found | {other: absent("the recorded scores do not tell other findings apart")}
+    if (negatives["finding"] == OTHER).any():
+        return found | {other: absent("other findings are not told apart")}
     sizes = negatives.loc[negatives["group"] == "other_disease", "finding"].value_counts()
     if sizes.nunique() == 1:
         size = int(sizes.iloc[0])

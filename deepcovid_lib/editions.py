@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from deepcovid_lib import paper, style
 from deepcovid_lib.problems import Misuse, Problem
 
+SOURCES = (("released", "released"), ("cohen", "chexpert"))  # of positives and negatives, as in the paper
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -119,6 +121,8 @@ class Edition(_Strict):
             raise ValueError(f"the model {twice} is named twice: name each once")
         if self.tests_paper and drawn:
             raise ValueError("synthetic films test nothing of the paper: leave tests_paper empty")
+        if self.tests_paper == ["performance"]:
+            raise ValueError("only the paper's numbers of images test its performance: add counts to tests_paper")
         return self
 
 
@@ -225,6 +229,17 @@ def parse_settings(assignments: list[str]) -> dict[str, Any]:
     return settings
 
 
+def has_papers_sources(edition: Edition) -> bool:
+    """Say whether an edition's images are of the authors' archive, or of the paper's two sources, however chosen.
+
+    Examples
+    --------
+    >>> has_papers_sources(resolve("covid-xray-5k", {"copies": 4})), has_papers_sources(resolve("open-cxr"))
+    (True, False)
+    """
+    return (edition.positives, edition.negatives) in SOURCES
+
+
 def has_papers_images(edition: Edition) -> bool:
     """Say whether an edition's images are the authors' own, or drawn by the paper's rules from its two sources.
 
@@ -246,7 +261,7 @@ def has_papers_images(edition: Edition) -> bool:
         name: {side: told[f"section-2/{folder}/{part}"] for side, folder in (("train", "training"), ("test", "test"))}
         for name, part in (("covid", "covid"), ("normal", "no-finding"), ("each_other", "each-other-category"))
     }
-    chosen = {("released", "released"): "released", ("cohen", "chexpert"): Split.model_validate(drawn)}
+    chosen = dict(zip(SOURCES, ("released", Split.model_validate(drawn)), strict=True))
     copies = told["table-1/training/covid-augmented"] / told["table-1/training/covid"]
     split = chosen.get((edition.positives, edition.negatives))
     return split == edition.split and bool(edition.copies == copies) and not edition.options

@@ -157,7 +157,8 @@ def same_source(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:
                 if rung.name in CHEAP
             ]
         else:
-            measured = [{"rung": name, "note": "the films are of one collection only"} for name in CHEAP]
+            idle = "the films are of one collection only" if outside.sum() == 0 else f"no others are of {home}"
+            measured = [{"rung": name, "note": idle} for name in CHEAP]
         rows += [{"question": question, **counts, **each} for each in measured]
     columns = ["question", "films", "patients", "rung", "auc_mean", "auc_lowest", "auc_highest", "auc", "low", "high"]
     frame = pd.DataFrame(rows).reindex(columns=[*columns, "verdict", "note"])

@@ -14,9 +14,10 @@ from deepcovid_lib import editions, fits, manifest, paper, runs, tables
 from deepcovid_lib.files import read_json, replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
+from deepcovid_lib.sources import NORMAL, OTHER
 
 ASIDE = ("title", "about", "folders", "models", "tests_paper", "publish_films")  # these bear on no score
-FINDINGS = {"covid": "COVID-19", "normal": "No Finding", "other_disease": "other", "unknown": ""}
+FINDINGS = {"covid": "COVID-19", "normal": NORMAL, "other_disease": OTHER, "unknown": ""}
 
 
 def folder() -> Path:

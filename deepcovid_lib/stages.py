@@ -227,14 +227,14 @@ def trust(run: Run) -> str:
             "Not as a test of the paper: its images, or the rows that they were chosen from, are not as many as the "
             "paper counts."
         )
-    if "performance" in run.edition.tests_paper:
-        return (
-            "Not as a test of the paper: this run has other images, networks, settings or another recipe, so its "
-            "numbers neither confirm nor refute the printed ones."
-        )
-    if editions.has_papers_images(run.edition):
+    if editions.has_papers_images(run.edition) and "performance" not in run.edition.tests_paper:
         return (
             "Not as a test of the paper: its edition declares no test of the paper's results (tests_paper), so its "
+            "numbers neither confirm nor refute the printed ones."
+        )
+    if "performance" in run.edition.tests_paper or editions.has_papers_sources(run.edition):
+        return (
+            "Not as a test of the paper: this run has other images, networks, settings or another recipe, so its "
             "numbers neither confirm nor refute the printed ones."
         )
     untrained = " and untrained networks" if run.edition.weights == "random" else ""

@@ -215,6 +215,13 @@ def test_more_images_of_the_same_patients_make_no_difference_on_other_films(root
     assert widths[1] > 0.9 * widths[0]
 
 
+def test_scores_that_are_all_equal_overlap(root):
+    run("mine", {"resnet18": scored(films()).assign(score=0.5)})
+    run("others", {"resnet18": scored(films(content="another"))}, test=films(content="another"))
+    row = compared("mine", "others").areas.set_index("model").loc["resnet18"]
+    assert (row["verdict"], row["reason"]) == (comparison.UNDECIDED, "an area has no variance")
+
+
 def test_a_record_without_inputs_is_not_taken_for_the_same_films(root, tmp_path):
     kept = records.keep(run("mine", both()))
     (kept / "inputs.json").unlink()

@@ -38,12 +38,18 @@ def test_the_default_edition_keeps_the_papers_proportions():
         ({"split.covid.train": 0}, "greater than or equal to 1"),
         ({"seed.x": 1}, "is not a group"),
         ({"seed": 2**31}, "key 'seed'.*less than 2147483648"),
+        ({"tests_paper": ["performance"]}, "synthetic films test nothing"),
         ({"models": ["resnet18", "resnet18"]}, "^edition .tiny.: the model resnet18 is named twice; name each once$"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(settings, told):
     with pytest.raises(Misuse, match=told):
         editions.resolve("tiny", settings)
+
+
+def test_a_test_of_the_performance_needs_the_counts():
+    with pytest.raises(Misuse, match="only the paper's numbers of images test its performance; add counts"):
+        editions.resolve("covid-xray-5k", {"tests_paper": ["performance"]})
 
 
 def test_an_unknown_edition_names_the_nearest():

@@ -175,8 +175,8 @@ CASES = {
     "rates_vary": (
         {},
         evidence(scores={"resnet18": GOOD}),
+        None,
         evidence(scores={"resnet18": flat(GOOD)}),
-        evidence(scores={"resnet18": ONE_CLASS}),
     ),
     "loss_falls": (
         {},
@@ -378,3 +378,10 @@ def test_paired_films_are_compared_as_pairs():
     found = findings.better_specificity(evidence(scores=scores), models=["squeezenet", "resnet50"])
     assert found.value == pytest.approx(0.02)
     assert found.high - found.low < 0.06
+
+
+def test_other_findings_that_are_not_told_apart_are_not_counted():
+    films = pd.DataFrame({"finding": ["No Finding"] * 3 + ["other"] * 13, "split": "train", "label": "non_covid"})
+    asked = {"split": "train", "normal": 3, "others": 13, "each": [1, 1]}
+    found = findings.categories(evidence(manifest=films), **asked)
+    assert (found.holds, found.value, found.reason) == (None, 3, "other findings are not told apart")

@@ -88,6 +88,14 @@ def test_one_collection_is_not_compared_with_itself(open_cxr, tmp_path):
     assert "one collection only" in between["note"].iloc[0]
 
 
+def test_two_collections_that_share_no_class_are_not_called_one(open_cxr, tmp_path):
+    ill = listed("released-covid", "covid", [f"c{number}" for number in range(8)], 60, tmp_path / "made")
+    well = listed("released-non", "non_covid", [f"n{number}" for number in range(8)], 160, tmp_path / "made")
+    table = floors.same_source(runs.resolve("covid-xray-5k"), pd.concat([ill, well], ignore_index=True))
+    assert set(table["note"]) == {"no others are of released-covid"}
+    assert set(table["verdict"]) == {ladders.UNDECIDED}
+
+
 def test_few_patients_are_not_decided(open_cxr):
     run, films = open_cxr
     table = floors.same_source(

@@ -48,7 +48,7 @@ def test_the_first_layout_is_read(tmp_path):
         "released-covid:lancet-case2a": "covid,COVID-19,test",
         "released-non:patient00051-study1-view1_frontal": "non_covid,No Finding,test",
         "released-non:Atelectasis-patient35833-study1-view1_frontal": "non_covid,Atelectasis,test",
-        "released-non:patient01190-study2-view1_frontal": "non_covid,other_diseases,test",
+        "released-non:patient01190-study2-view1_frontal": "non_covid,other,test",
     }
     assert (
         by_name(rows).loc["released-non:patient00003-study1-view1_frontal", "patient_id"] == "released-non:patient00003"
@@ -130,3 +130,19 @@ def test_two_archives_side_by_side_are_ambiguous(tmp_path):
     archive(tmp_path / "v3", V3)
     with pytest.raises(Problem, match="hold both are: v1, v3"):
         released.candidates(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("folder", "finding"),
+    [
+        ("Normal", "No Finding"),
+        ("healthy", "No Finding"),
+        ("Other Disease", "other"),
+        ("batch-2", ""),
+        ("edema", "Edema"),
+    ],
+)
+def test_a_folder_that_names_no_known_finding_tells_none(tmp_path, folder, finding):
+    names = ("train/covid/a.png", "test/covid/b.png", "train/non/Edema/patient1-study1-x.png")
+    rows, _ = released.candidates(archive(tmp_path, (*names, f"test/non/{folder}/patient2-study1-x.png")))
+    assert rows["finding"].iloc[-1] == finding

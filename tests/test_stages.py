@@ -166,6 +166,7 @@ def test_synthetic_films_test_no_performance():
         ("covid-xray-5k", {"recipe.epochs": 50}, "has other images, networks, settings or another recipe"),
         ("covid-xray-5k", {"seed": 7}, "has other images, networks, settings or another recipe"),
         ("phantom", {}, "uses other images"),
+        ("covid-xray-5k", {"tests_paper": [], "copies": 4}, "has other images, networks, settings or another recipe"),
         ("covid-xray-5k", {"tests_paper": []}, "declares no test of the paper's results (tests_paper)"),
         ("covid-xray-5k-rebuilt", {"tests_paper": ["counts"]}, "declares no test of the paper's results"),
     ],

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from deepcovid_lib import leakage, style
 from deepcovid_lib import manifest as manifests
 from deepcovid_lib.findings.evidence import NO_CLASS, Evidence, Finding
+from deepcovid_lib.sources import OTHER
 
 
 def images(evidence: Evidence, *, split: str, of: str, least: float = 0, most: float = math.inf) -> Finding:
@@ -44,6 +45,8 @@ def categories(evidence: Evidence, *, split: str, normal: int, others: int, each
     groups = manifests.group(rows)
     if not len(rows) or not groups.isin(["normal", "other_disease"]).all():
         return Finding(None, reason="not every image has a finding")
+    if (rows["finding"] == OTHER).any():
+        return Finding(None, int((groups == "normal").sum()), reason="other findings are not told apart")
     sizes = rows.loc[groups == "other_disease", "finding"].value_counts()
     if not len(sizes):
         return Finding(False, int((groups == "normal").sum()), reason="no other finding")

@@ -184,6 +184,8 @@ def accuracy_misleads(evidence: Evidence) -> Finding:
 def rates_vary(evidence: Evidence) -> Finding:
     """Test that every model has several pairs of sensitivity and specificity; the value is the least number of them.
 
+    A model that gives every image the same score has no thresholds to compare.
+
     Examples
     --------
     >>> scores = pd.DataFrame({"label": ["covid"] * 40 + ["non_covid"] * 60})
@@ -197,7 +199,11 @@ def rates_vary(evidence: Evidence) -> Finding:
         if scores["label"].nunique() < 2:
             return Finding(None, reason=NO_CLASS)
         numbers.append(scores["score"].nunique())
-    return Finding(min(numbers) > 1, min(numbers)) if numbers else Finding(None, reason="no model")
+    if not numbers:
+        return Finding(None, reason="no model")
+    if min(numbers) == 1:
+        return Finding(None, 1, reason="a model gives every image the same score")
+    return Finding(True, min(numbers))
 
 
 def _inside(low: float, high: float, least: float, most: float) -> tuple[bool, bool]:

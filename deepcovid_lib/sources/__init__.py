@@ -25,6 +25,7 @@ UNTOLD = "untold-"  # starts the name of a patient whom the source does not tell
 COLUMNS = ("image_id", "path", "patient_id", "source", "label", "finding", "view")
 FUNNEL_COLUMNS = ("source", "step", "rule", "rows", "patients")
 NORMAL = "No Finding"
+OTHER = "other"  # a disease, and no more is told
 
 _UNREADABLE = (pd.errors.ParserError, gzip.BadGzipFile, zlib.error, EOFError, csv.Error)
 

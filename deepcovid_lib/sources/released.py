@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from deepcovid_lib.problems import Problem
-from deepcovid_lib.sources import COLUMNS, UNTOLD, Candidates, image_ids, make_funnel, read_columns
+from deepcovid_lib.sources import COLUMNS, NORMAL, OTHER, UNTOLD, Candidates, image_ids, make_funnel, read_columns
 from deepcovid_lib.sources.chexpert import FINDINGS
 
 SOURCE = "released"
@@ -19,6 +19,8 @@ LABELS = {"covid": "covid", "non": "non_covid"}
 COLLECTIONS = {label: f"{SOURCE}-{folder}" for folder, label in LABELS.items()}
 _CHEXPERT_NAME = re.compile(r"(?:(?P<finding>.+?)-)?(?P<patient>patient\d+)-study\d+-", re.IGNORECASE)
 _SPELLING = {finding.replace(" ", "").casefold(): finding for finding in FINDINGS}
+_SPELLING |= dict.fromkeys(("normal", "healthy", "nofindings"), NORMAL)
+_SPELLING |= dict.fromkeys(("other", "others", "otherdisease", "otherdiseases"), OTHER)
 
 
 def candidates(folder: str | Path, *, metadata: str | Path | None = None) -> Candidates:
@@ -26,8 +28,9 @@ def candidates(folder: str | Path, *, metadata: str | Path | None = None) -> Can
 
     The archive holds ``train/covid``, ``train/non``, ``test/covid`` and ``test/non``; the negatives lie flat or in
     sub-folders (``No_Finding``, ``other_diseases``, one per class). A negative's finding is the class before its
-    name (``Atelectasis-patient35833-study1-view1_frontal.jpg``), else its sub-folder, else unknown; its patient
-    stands in its name. COVID-19 images keep the names of covid-chestxray-dataset, which do not tell the patient.
+    name (``Atelectasis-patient35833-study1-view1_frontal.jpg``), else its sub-folder; ``other`` where that tells no
+    more, unknown where it is none of CheXpert's. Its patient stands in its name. COVID-19 images keep the names of
+    covid-chestxray-dataset, which do not tell the patient.
 
     Parameters
     ----------
@@ -120,7 +123,7 @@ def _described(name: str) -> dict[str, str]:
         return known
     found = _CHEXPERT_NAME.match(stem)
     said = (found and found["finding"]) or (inner[-1] if inner else "")
-    spelled = _SPELLING.get(said.replace("_", "").replace(" ", "").casefold(), said)
+    spelled = _SPELLING.get(re.sub(r"[ _-]", "", said).casefold(), "")
     return known | {"patient": found["patient"].lower() if found else "", "finding": spelled}
 
 
