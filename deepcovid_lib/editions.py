@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from deepcovid_lib import paper, style
 from deepcovid_lib.problems import Misuse, Problem
 
+FOLDERS = ("phantom", "cohen", "released", "chexpert", "nih", "marks", "metadata")
 SOURCES = (("released", "released"), ("cohen", "chexpert"))  # of positives and negatives, as in the paper
 
 
@@ -116,6 +117,17 @@ class Edition(_Strict):
         drawn = self.positives == "phantom"
         if drawn != (self.negatives == "phantom"):
             raise ValueError("phantoms against real films compare a program with people: draw both classes or neither")
+        sources = {self.positives, self.negatives}
+        strange = next((name for name in self.options if name not in sources), None)
+        if strange:
+            raise ValueError(f"options of '{strange}' reach no source: its sources are {' and '.join(sorted(sources))}")
+        lost = next((name for name in self.folders if name not in FOLDERS), None)
+        if lost:
+            raise ValueError(f"folders has no '{lost}': it takes {', '.join(FOLDERS)}{nearest(lost, list(FOLDERS))}")
+        if ("released" in sources) != (self.split == "released"):
+            raise ValueError(
+                "the authors' archive alone is divided already: write split released for it, and no counts"
+            )
         twice = next((name for name in self.models if self.models.count(name) > 1), None)
         if twice:
             raise ValueError(f"the model {twice} is named twice: name each once")

@@ -19,7 +19,7 @@ from deepcovid_lib.files import read_json, sha256, write_csv
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.rungs import Rung
 from deepcovid_lib.runs import Run
-from deepcovid_lib.sources import cohen, find_table, image_ids, read_columns
+from deepcovid_lib.sources import cohen, find_table, image_ids, read_columns, refuse_blanks
 
 AT_ONCE = 128
 LEVEL = 0.05
@@ -182,7 +182,10 @@ def _others(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:
         return chosen.head(0)
     table = find_table(run.source_folder(cohen.SOURCE), [cohen.TABLE])
     rows = read_columns(table, ["patientid", "finding", "view", "filename"], ["modality"])
+    cohen.refuse_twice(rows, table)
     rows = rows[cohen.of_xrays(rows) & cohen.of_others(rows)]
+    refuse_blanks(rows["patientid"], file=table, what="patient id")
+    refuse_blanks(rows["filename"], file=table, what="file name")
     views = run.edition.options.get(cohen.SOURCE, {}).get("views", cohen.VIEWS)
     if views is not None:
         rows = rows[rows["view"].str.casefold().isin([view.casefold() for view in views])]

@@ -123,6 +123,10 @@ _SPLIT_SCHEMA = pa.DataFrameSchema(
             lambda frame: frame["label"] == frame.groupby("sha256")["label"].transform("first"),
             error="'{image_id}' is the same file as a film of the other label, sha256 {sha256}; keep the right one",
         ),
+        pa.Check(
+            lambda frame: frame["patient_id"] == frame.groupby("sha256")["patient_id"].transform("first"),
+            error="'{image_id}' is the same file as a film of another patient, sha256 {sha256}; keep the right one",
+        ),
     ],
     strict=True,
 )
@@ -190,7 +194,7 @@ def check(frame: pd.DataFrame, file: str | Path | None = None) -> pd.DataFrame:
     Problem
         At the first row with a missing, renamed, repeated or unknown column or value, a label that contradicts the
         finding, an image_id given twice, a patient or a file that is both in train and in test, or a file under both
-        labels. The same file twice on one side under one label is let pass.
+        labels or two patients. The same file twice on one side, of one patient, is let pass.
     """
     checked(frame, SCHEMA, file=file)
     return checked(frame, _SPLIT_SCHEMA, file=file)

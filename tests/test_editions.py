@@ -38,6 +38,9 @@ def test_the_default_edition_keeps_the_papers_proportions():
         ({"split.covid.train": 0}, "greater than or equal to 1"),
         ({"seed.x": 1}, "is not a group"),
         ({"seed": 2**31}, "key 'seed'.*less than 2147483648"),
+        ({"options.phantoms.shortcut": 1}, "options of 'phantoms' reach no source; its sources are phantom"),
+        ({"folders.phantoms": "x"}, "folders has no 'phantoms'.*nearest: phantom"),
+        ({"split": "released"}, "the authors' archive alone is divided already; write split released for it"),
         ({"tests_paper": ["performance"]}, "synthetic films test nothing"),
         ({"models": ["resnet18", "resnet18"]}, "^edition .tiny.: the model resnet18 is named twice; name each once$"),
     ],
@@ -45,6 +48,11 @@ def test_the_default_edition_keeps_the_papers_proportions():
 def test_a_wrong_setting_is_refused_by_name(settings, told):
     with pytest.raises(Misuse, match=told):
         editions.resolve("tiny", settings)
+
+
+def test_counts_asked_of_the_authors_archive_are_refused():
+    with pytest.raises(Misuse, match="the authors' archive alone is divided already"):
+        editions.resolve("covid-xray-5k", {"split": {"covid": {"train": 31, "test": 40}}})
 
 
 def test_a_test_of_the_performance_needs_the_counts():

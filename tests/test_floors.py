@@ -11,6 +11,7 @@ from scipy.stats import t
 
 from deepcovid_lib import features, floors, ladders, metrics, records, runs, stages
 from deepcovid_lib.files import sha256
+from deepcovid_lib.problems import Problem
 
 REAL = os.environ.get("DEEPCOVID_REAL_DATA")
 
@@ -86,6 +87,21 @@ def test_one_collection_is_not_compared_with_itself(open_cxr, tmp_path):
     assert (within["verdict"] == ladders.ABOVE).all()
     assert (between["verdict"] == ladders.UNDECIDED).all()
     assert "one collection only" in between["note"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("o1,o1.png,SARS,PA,X-ray,M,50", "'o1.png' is listed twice"),
+        ("c0,c0.png,ARDS,PA,X-ray,F,61", "'c0.png' is listed twice"),
+        (",o99.png,SARS,PA,X-ray,M,50", "no patient id"),
+    ],
+)
+def test_others_of_the_collection_are_read_as_strictly_as_its_positives(open_cxr, row, told):
+    table = open_cxr[0].source_folder("cohen") / "metadata.csv"
+    table.write_text(f"{table.read_text()}{row}\n")
+    with pytest.raises(Problem, match=told):
+        floors.same_source(*open_cxr)
 
 
 def test_two_collections_that_share_no_class_are_not_called_one(open_cxr, tmp_path):

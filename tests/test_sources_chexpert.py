@@ -75,10 +75,11 @@ def test_the_images_are_found_from_the_folder_or_its_parent(tmp_path, given):
         ([LINES[0], line(2, path="x.jpg", Edema="1.0")], "row 3: 'x.jpg' names no patient"),
         ([LINES[0], line(2, path=" ", Edema="1.0")], "row 3: ' ' names no patient"),
         ([LINES[0], LINES[0]], "row 3: this image is listed before"),
+        ([LINES[0], line(1, Edema="1.0", Pneumonia="1.0")], "row 3: this image has another row with other labels"),
         ([LINES[2], LINES[3]], "no frontal image has exactly one positive label"),
         ([], "holds no rows"),
     ],
-    ids=["value", "text", "path", "blank", "twice", "none", "empty"],
+    ids=["value", "text", "path", "blank", "twice", "contradicted", "none", "empty"],
 )
 def test_a_fault_is_told_with_its_place(tmp_path, lines, told):
     with pytest.raises(Problem, match=told) as caught:

@@ -80,9 +80,11 @@ def test_files_that_are_no_films_of_nih_are_passed_over(tmp_path):
         (FILMS, [LINES[0].replace(",0,1,57", ",0,,57"), LINES[1]], "row 2: no patient id"),
         (FILMS, [LINES[0], LINES[1].replace("No Finding", "")], "row 3: no finding labels"),
         (FILMS, [*LINES, LINES[0]], "row 5: this film is listed before"),
+        (FILMS, [LINES[0], LINES[1].replace("No Finding", "Pox")], "row 3: 'Pox' names a finding that the collection"),
+        (FILMS, [LINES[0].replace(",0,1,57", ",0,2,57"), LINES[1]], "row 2: film 00000001_000 is not of patient 2"),
         ([], LINES, "no film among 0"),
     ],
-    ids=["unlisted", "two-files", "patient", "labels", "twice", "none"],
+    ids=["unlisted", "two-files", "patient", "labels", "twice", "finding", "shifted", "none"],
 )
 def test_a_fault_is_told_with_its_place(tmp_path, films, lines, told):
     with pytest.raises(Problem, match=told):
@@ -96,3 +98,9 @@ def test_the_real_table_and_films_give_the_known_counts():
     assert funnel["patients"].iloc[0] == 30_805
     assert (rows["finding"] == "No Finding").sum() == 380
     assert rows["finding"].str.contains("Pneumonia").sum() == 366
+
+
+def test_findings_are_spelled_as_the_collection_does(tmp_path):
+    lines = [LINES[0], LINES[1].replace("No Finding", "no finding"), *LINES[2:]]
+    rows, _ = nih.candidates(folder_with(tmp_path, FILMS, lines=lines))
+    assert rows["finding"].iloc[1] == "No Finding"

@@ -109,6 +109,11 @@ def candidates(folder: str | Path) -> Candidates:
     if again.any():
         row = int(np.flatnonzero(single)[again.argmax()]) + 2
         raise Problem("this image is listed before", file=table, row=row, remedy="remove one of the rows")
+    others = np.flatnonzero(~single)
+    hidden = pd.Index(paths[others]).isin(paths[single])
+    if hidden.any():
+        row = int(others[hidden.argmax()]) + 2
+        raise Problem("this image has another row with other labels", file=table, row=row, remedy="remove one of them")
     return Candidates(rows, funnel)
 
 

@@ -34,6 +34,14 @@ def of_others(rows: pd.DataFrame) -> pd.Series:
     return ~finding.isin(UNDIAGNOSED) & ~finding.str.contains("covid", regex=False)
 
 
+def refuse_twice(rows: pd.DataFrame, table: Path) -> None:
+    """Refuse a file name that stands in two rows, of whatever finding: they may tell of it otherwise."""
+    again = rows.index[(rows["filename"] != "") & rows["filename"].duplicated()]
+    if len(again):
+        name = rows.loc[again[0], "filename"]
+        raise Problem(f"'{name}' is listed twice", file=table, row=int(again[0]) + 2, remedy="remove one of the rows")
+
+
 def candidates(folder: str | Path, *, views: Sequence[str] | None = VIEWS) -> Candidates:
     """List the COVID-19 X-rays of a copy of covid-chestxray-dataset.
 
@@ -57,8 +65,8 @@ def candidates(folder: str | Path, *, views: Sequence[str] | None = VIEWS) -> Ca
     Raises
     ------
     Problem
-        If the table is absent or lacks a column, if a rule leaves no row, or if a row that is kept has no patient
-        id or file name, or a file name listed before.
+        If the table is absent or lacks a column, if a rule leaves no row, if a row that is kept has no patient id or
+        file name, or if two rows have one file name.
 
     References
     ----------
@@ -76,6 +84,7 @@ def candidates(folder: str | Path, *, views: Sequence[str] | None = VIEWS) -> Ca
     """
     table = find_table(folder, [TABLE])
     rows = read_columns(table, ["patientid", "finding", "view", "filename"], ["modality"])
+    refuse_twice(rows, table)
     view = rows["view"].str.casefold()
     rules = [
         ("rows of metadata.csv", pd.Series(True, index=rows.index)),
@@ -94,11 +103,6 @@ def candidates(folder: str | Path, *, views: Sequence[str] | None = VIEWS) -> Ca
         steps.append((rule, kept["patientid"]))
     refuse_blanks(kept["patientid"], file=table, what="patient id")
     refuse_blanks(kept["filename"], file=table, what="file name")
-    again = kept.index[kept["filename"].duplicated()]
-    if len(again):
-        name = kept.loc[again[0], "filename"]
-        raise Problem(f"'{name}' is listed twice", file=table, row=int(again[0]) + 2, remedy="remove one of the rows")
-
     rows = pd.DataFrame(
         {
             "image_id": image_ids(SOURCE, kept["filename"]),

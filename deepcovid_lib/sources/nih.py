@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from deepcovid_lib.problems import Problem
-from deepcovid_lib.sources import COLUMNS, Candidates, find_table, make_funnel, read_columns, refuse_blanks
+from deepcovid_lib.sources import COLUMNS, NORMAL, Candidates, find_table, make_funnel, read_columns, refuse_blanks
 
 SOURCE = "nih"
 TABLES = tuple(
@@ -18,6 +18,12 @@ TABLES = tuple(
 )
 SUFFIXES = ("png", "jpg", "jpeg")
 _STEM = re.compile(r"\d{8}_\d{3}")
+FINDINGS = (
+    NORMAL,
+    *("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Effusion", "Emphysema", "Fibrosis", "Hernia"),
+    *("Infiltration", "Mass", "Nodule", "Pleural_Thickening", "Pneumonia", "Pneumothorax"),
+)
+_SPELLING = {finding.replace("_", " ").casefold(): finding for finding in FINDINGS}
 
 
 def candidates(folder: str | Path, *, views: Sequence[str] | None = None) -> Candidates:
@@ -41,7 +47,7 @@ def candidates(folder: str | Path, *, views: Sequence[str] | None = None) -> Can
     ------
     Problem
         If the table is absent or lacks a column, if a film is there twice or has no row, if a row that is kept has
-        no patient id, or if no film is left.
+        no patient id or another than its film's name, or a finding that the collection has not, or if no film is left.
 
     References
     ----------
@@ -84,6 +90,15 @@ def candidates(folder: str | Path, *, views: Sequence[str] | None = None) -> Can
         raise Problem(f"no film {sought}among {len(files)}", file=folder, remedy="put the films below this folder")
     refuse_blanks(kept["patient id"], file=table, what="patient id")
     refuse_blanks(kept["finding labels"], file=table, what="finding labels")
+    spelled = kept["finding labels"].map(_spelled)
+    odd = spelled.index[spelled == ""]
+    if len(odd):
+        what = f"'{kept.loc[odd[0], 'finding labels']}' names a finding that the collection has not"
+        raise Problem(what, file=table, row=int(odd[0]) + 2, remedy=f"use {', '.join(FINDINGS)}, joined by |")
+    other = kept.index[kept["stem"].str[:8].map(int).astype(str) != kept["patient id"].str.lstrip("0")]
+    if len(other):
+        what = f"film {kept.loc[other[0], 'stem']} is not of patient {kept.loc[other[0], 'patient id']}"
+        raise Problem(what, file=table, row=int(other[0]) + 2, remedy="fetch the table again: its columns are shifted")
     again = kept.index[kept["stem"].duplicated()]
     if len(again):
         raise Problem("this film is listed before", file=table, row=int(again[0]) + 2, remedy="remove one of the rows")
@@ -95,12 +110,22 @@ def candidates(folder: str | Path, *, views: Sequence[str] | None = None) -> Can
             "patient_id": SOURCE + ":" + kept["patient id"],
             "source": SOURCE,
             "label": "non_covid",
-            "finding": kept["finding labels"],
+            "finding": spelled,
             "view": kept["view position"],
         },
         columns=list(COLUMNS),
     )
     return Candidates(rows.reset_index(drop=True), make_funnel(SOURCE, steps))
+
+
+def _spelled(labels: str) -> str:
+    """The findings of a cell as the collection spells them; empty where one is none of them."""
+    known = [_SPELLING.get(_plain(label), "") for label in labels.split("|")]
+    return "|".join(known) if all(known) else ""
+
+
+def _plain(label: str) -> str:
+    return label.strip().replace("_", " ").casefold()
 
 
 def _films(folder: Path) -> dict[str, str]:
