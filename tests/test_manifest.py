@@ -129,6 +129,12 @@ def test_one_file_may_stand_twice_on_one_side_but_not_on_both(films):
     assert line.startswith("row 5: 'x:film 4' is the same file as a film of the other split")
 
 
+def test_one_file_is_not_two_patients(films):
+    films.loc[1, ["sha256", "patient_id"]] = films.loc[0, "sha256"], "x:another"
+    line = refusal(manifest.check, films)
+    assert line.startswith("row 3: 'x:film 2' is the same file as a film of another patient")
+
+
 def test_a_leaky_manifest_can_be_read_to_show_its_leak(tmp_path, films):
     films.loc[4, "patient_id"] = "x:1"
     manifest.write(films, tmp_path / "manifest.csv")
