@@ -181,14 +181,14 @@ def _others(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:
     if run.edition.positives != cohen.SOURCE:
         return chosen.head(0)
     table = find_table(run.source_folder(cohen.SOURCE), [cohen.TABLE])
-    rows = read_columns(table, ["patientid", "finding", "view", "filename"], ["modality"])
-    cohen.refuse_twice(rows, table)
-    rows = rows[cohen.of_xrays(rows) & cohen.of_others(rows)]
-    refuse_blanks(rows["patientid"], file=table, what="patient id")
-    refuse_blanks(rows["filename"], file=table, what="file name")
+    listed = read_columns(table, ["patientid", "finding", "view", "filename"], ["modality"])
+    rows = listed[cohen.of_xrays(listed) & cohen.of_others(listed)]
     views = run.edition.options.get(cohen.SOURCE, {}).get("views", cohen.VIEWS)
     if views is not None:
         rows = rows[rows["view"].str.casefold().isin([view.casefold() for view in views])]
+    refuse_blanks(rows["patientid"], file=table, what="patient id")
+    refuse_blanks(rows["filename"], file=table, what="file name")
+    cohen.refuse_twice(rows, listed, table)
     found = pd.DataFrame(
         {
             "image_id": image_ids(cohen.SOURCE, rows["filename"]),

@@ -223,25 +223,14 @@ def trust(run: Run) -> str:
     if tests_performance(run):
         return "Images and weights are the paper's kind, so the printed values are tested here."
     if run.tests("performance"):
-        return (
-            "Not as a test of the paper: its images, or the rows that they were chosen from, are not as many as the "
-            "paper counts."
-        )
-    if editions.has_papers_images(run.edition) and "performance" not in run.edition.tests_paper:
-        return (
-            "Not as a test of the paper: its edition declares no test of the paper's results (tests_paper), so its "
-            "numbers neither confirm nor refute the printed ones."
-        )
-    if "performance" in run.edition.tests_paper or editions.has_papers_sources(run.edition):
-        return (
-            "Not as a test of the paper: this run has other images, networks, settings or another recipe, so its "
-            "numbers neither confirm nor refute the printed ones."
-        )
-    untrained = " and untrained networks" if run.edition.weights == "random" else ""
-    return (
-        f"Not as a test of the paper: this run uses other images{untrained}, so its numbers neither confirm nor "
-        "refute the printed ones."
-    )
+        why = "its images, or the rows that they were chosen from, are not as many as the paper counts"
+    elif editions.has_papers_images(run.edition) and "performance" not in run.edition.tests_paper:
+        why = "its edition declares no test of the paper's results (tests_paper)"
+    elif editions.has_papers_sources(run.edition) or "performance" in run.edition.tests_paper:
+        why = "this run has other images, networks, settings or another recipe"
+    else:
+        why = "this run uses other images" + (" and untrained networks" if run.edition.weights == "random" else "")
+    return f"Not as a test of the paper: {why}, so its numbers neither confirm nor refute the printed ones."
 
 
 def backbone(run: Run, model: str) -> Loaded:

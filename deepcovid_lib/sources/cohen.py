@@ -34,9 +34,9 @@ def of_others(rows: pd.DataFrame) -> pd.Series:
     return ~finding.isin(UNDIAGNOSED) & ~finding.str.contains("covid", regex=False)
 
 
-def refuse_twice(rows: pd.DataFrame, table: Path) -> None:
-    """Refuse a file name that stands in two rows, of whatever finding: they may tell of it otherwise."""
-    again = rows.index[(rows["filename"] != "") & rows["filename"].duplicated()]
+def refuse_twice(kept: pd.DataFrame, rows: pd.DataFrame, table: Path) -> None:
+    """Refuse a file name of a kept row that stands in two rows, kept or not: the other may tell of it otherwise."""
+    again = rows.index[rows["filename"].isin(kept["filename"]) & rows["filename"].duplicated()]
     if len(again):
         name = rows.loc[again[0], "filename"]
         raise Problem(f"'{name}' is listed twice", file=table, row=int(again[0]) + 2, remedy="remove one of the rows")
@@ -66,7 +66,7 @@ def candidates(folder: str | Path, *, views: Sequence[str] | None = VIEWS) -> Ca
     ------
     Problem
         If the table is absent or lacks a column, if a rule leaves no row, if a row that is kept has no patient id or
-        file name, or if two rows have one file name.
+        file name, or a file name that another row has too.
 
     References
     ----------
@@ -84,7 +84,6 @@ def candidates(folder: str | Path, *, views: Sequence[str] | None = VIEWS) -> Ca
     """
     table = find_table(folder, [TABLE])
     rows = read_columns(table, ["patientid", "finding", "view", "filename"], ["modality"])
-    refuse_twice(rows, table)
     view = rows["view"].str.casefold()
     rules = [
         ("rows of metadata.csv", pd.Series(True, index=rows.index)),
@@ -103,6 +102,7 @@ def candidates(folder: str | Path, *, views: Sequence[str] | None = VIEWS) -> Ca
         steps.append((rule, kept["patientid"]))
     refuse_blanks(kept["patientid"], file=table, what="patient id")
     refuse_blanks(kept["filename"], file=table, what="file name")
+    refuse_twice(kept, rows, table)
     rows = pd.DataFrame(
         {
             "image_id": image_ids(SOURCE, kept["filename"]),

@@ -120,12 +120,8 @@ def candidates(folder: str | Path, *, views: Sequence[str] | None = None) -> Can
 
 def _spelled(labels: str) -> str:
     """The findings of a cell as the collection spells them; empty where one is none of them."""
-    known = [_SPELLING.get(_plain(label), "") for label in labels.split("|")]
+    known = [_SPELLING.get(label.strip().replace("_", " ").casefold(), "") for label in labels.split("|")]
     return "|".join(known) if all(known) else ""
-
-
-def _plain(label: str) -> str:
-    return label.strip().replace("_", " ").casefold()
 
 
 def _films(folder: Path) -> dict[str, str]:
