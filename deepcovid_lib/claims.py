@@ -21,7 +21,7 @@ HOLDS, DOES_NOT, UNDECIDED, NO_TEST = "holds", "does not", "cannot be decided", 
 SPOKEN = {True: HOLDS, False: DOES_NOT, None: UNDECIDED}
 MODELS = ("resnet18", "resnet50", "squeezenet", "densenet121")
 WHY_NO_TEST = {
-    "images": "other images or settings than the paper's",
+    "images": "other images or settings than the paper's, or as many as the curation was asked for",
     "recipe": "the head is trained otherwise than the paper prints",
     "performance": "other images, weights or settings than the paper's",
     "practice": "what the authors did cannot be seen from a run",
@@ -111,7 +111,7 @@ def table(evidence: Evidence, *, recipe: bool, images: bool, performance: bool) 
     evidence : findings.Evidence
     recipe, images, performance : bool
         Whether the run's recipe, its images, and its images and weights are the paper's. A claim on performance is
-        judged only where all four of the paper's models are there.
+        judged only where all four of the paper's models are there, none with one score for all.
 
     Returns
     -------
@@ -132,13 +132,16 @@ def table(evidence: Evidence, *, recipe: bool, images: bool, performance: bool) 
     """
     rows = []
     missing = [style.model(model).label for model in MODELS if model not in evidence.scores]
+    alike = [style.model(model).label for model, own in evidence.scores.items() if own["score"].nunique() == 1]
+    lacking = [f"without {' and '.join(missing)}"] if missing else []
+    lacking += [f"{' and '.join(alike)}: the same score for every image"] if alike else []
     for row in listed().to_dict("records"):
         found = getattr(findings, row["test"])(evidence, **row["with"])
         own, verdict = judge(found, scope=row["scope"], recipe=recipe, images=images, performance=performance)
         why = WHY_NO_TEST[row["scope"]] if verdict == NO_TEST else ""
-        if row["scope"] == "performance" and missing:
+        if row["scope"] == "performance" and lacking:
             verdict = UNDECIDED if performance else verdict
-            why = "; ".join(filter(None, [why, f"without {' and '.join(missing)}"]))
+            why = "; ".join(filter(None, [why, *lacking]))
         reason = "; ".join(filter(None, [found.reason, row["reading"], why]))
         measured = {"value": found.value, "low": found.low, "high": found.high}
         rows.append({**row, **measured, "of_this_run": own, "verdict": verdict, "reason": reason})

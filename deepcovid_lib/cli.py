@@ -161,7 +161,7 @@ def _curate(asked: argparse.Namespace) -> None:
     owners.serve(run.root)
     stage = "curate" if asked.basis == "files" else "plan"
     began = time.monotonic()
-    with nullcontext() if run.manifest.is_file() else runs.timed(run, stage):
+    with nullcontext() if run.manifest.is_file() else runs.timed(run, stage, kept=stages.drawn_before(run)):
         stages.manifest(run) if asked.basis == "files" else stages.plan(run)
     print(f"deepcovid: done {stage} {time.monotonic() - began:.2f}", file=sys.stderr)
     print((run.folder / "funnel.csv").read_text(encoding="utf-8"), end="")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -163,10 +164,21 @@ def extract(
         for start in batches:
             batch = missing[start : start + BATCH]
             features = _forward(carry, np.stack(list(islice(squares, len(batch)))))
-            shaped = features.reshape(len(batch), *loaded.backbone.feature_shape)
-            for item, feature in zip(batch, shaped, strict=True):
+            for item, feature in zip(batch, _shaped(features, loaded, preset), strict=True):
                 _write(*_feature_entry(item.key, loaded, preset, cache), feature)
     return counts
+
+
+def _shaped(features: np.ndarray, loaded: Loaded, preset: Preset) -> np.ndarray:
+    """Lay features out as the backbone's last layer receives them, which for a map hangs on the films' size."""
+    shape = loaded.backbone.feature_shape
+    if features[0].size != math.prod(shape):
+        raise Problem(
+            f"of films of {preset.size} pixels a side {loaded.backbone.title} makes {features[0].size:,} numbers; its "
+            f"head takes {math.prod(shape):,}",
+            remedy="ask for preset.size=224, or leave this model out",
+        )
+    return features.reshape(len(features), *shape)
 
 
 @cache

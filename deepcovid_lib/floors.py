@@ -129,9 +129,8 @@ def same_source(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``question, films, patients`` (of either side, as text), ``rung``; ``auc_mean, auc_lowest, auc_highest`` over
-        ten patient-disjoint splits; ``auc, low, high`` of each film's mean score over the splits that did not train on
-        it, patients resampled; ``verdict, note`` as in `ladders.ladder`.
+        ``question, films, patients`` (of either side, as text), ``rung``; ``auc, low, high, auc_lowest, auc_highest``
+        over ten patient-disjoint splits, of `ladders.resampled`; ``verdict, note`` as in `ladders.ladder`.
     """
     every = pd.concat([chosen, _others(run, chosen)], ignore_index=True)
     ill = every["label"] == "covid"
@@ -159,21 +158,15 @@ def same_source(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:
         else:
             idle = "the films are of one collection only" if outside.sum() == 0 else f"no others are of {home}"
             measured = [{"rung": name, "note": idle} for name in CHEAP]
-        rows += [{"question": question, **counts, **each} for each in measured]
-    columns = ["question", "films", "patients", "rung", "auc_mean", "auc_lowest", "auc_highest", "auc", "low", "high"]
-    frame = pd.DataFrame(rows).reindex(columns=[*columns, "verdict", "note"])
-    return frame.fillna({"verdict": ladders.UNDECIDED, "note": ""})
+        rows += [{"question": question, **counts, "verdict": ladders.UNDECIDED, **each} for each in measured]
+    columns = ["question", "films", "patients", "rung", "auc", "low", "high", "auc_lowest", "auc_highest"]
+    return pd.DataFrame(rows).reindex(columns=[*columns, "verdict", "note"])
 
 
 def _measured(rung: Rung, one: np.ndarray, patients: np.ndarray, seed: int) -> dict:
     reason = ladders.undecided(rung.values, one, patients)
-    if reason:
-        return {"rung": rung.name, "note": reason}
-    scores = ladders.out_of_split(rung.values, one, patients, seed=seed)
-    areas = [roc_auc_score(one[own.notna()], own.dropna()) for _, own in scores.items()]
-    told = scores.notna().any(axis=1).to_numpy()
-    spread = {"auc_mean": np.mean(areas), "auc_lowest": min(areas), "auc_highest": max(areas)}
-    return {"rung": rung.name, **spread, **ladders.judged(one[told], scores.mean(axis=1)[told], patients[told])}
+    told = {"note": reason} if reason else ladders.resampled(rung, one, patients, seed=seed)
+    return {"rung": rung.name, **told}
 
 
 def _others(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:

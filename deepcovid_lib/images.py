@@ -125,6 +125,8 @@ def _plain(image: Image.Image) -> np.ndarray:
     """Return a decoded image of any Pillow mode as uint8 in grey (height, width) or colour (height, width, 3)."""
     if image.mode.startswith("I"):
         grey = np.asarray(image)
+        if "transparency" in image.info:  # a PNG's one transparent grey
+            grey = np.where(grey == image.info["transparency"], 0, grey)
         bits = next(bits for bits in DEPTHS if grey.max() < 2**bits)
         return (grey >> (bits - 8)).astype(np.uint8)
     if image.mode == "L" and "transparency" not in image.info:

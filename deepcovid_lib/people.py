@@ -16,6 +16,7 @@ NOT_TOLD = "not told"
 SEXES = {"f": "women", "female": "women", "m": "men", "male": "men"}
 BANDS = ("under 45", "45 to 64", "65 and over")
 EDGES = [0, 45, 65, 121]
+PER_YEAR = {"": 1, "Y": 1, "M": 12, "W": 52, "D": 365}
 COLUMNS = ("image_id", "patient_id", "label", "finding", "split", "sex", "age", "age_band", "view")
 
 
@@ -83,12 +84,18 @@ def told(films: pd.DataFrame) -> pd.DataFrame:
     """
     parts = [_of_source(own, TABLES.get(source)) for source, own in films.groupby("source", sort=False)]
     known = pd.concat(parts).loc[films.index] if parts else films.assign(sex="", age="")
-    age = pd.to_numeric(known["age"], errors="coerce").where(lambda years: years.between(0, EDGES[-1] - 1))
+    age = _years(known["age"]).where(lambda years: years.between(0, EDGES[-1] - 1))
     band = pd.cut(age, EDGES, right=False, labels=list(BANDS)).astype(object).fillna(NOT_TOLD)
     sex = known["sex"].str.lower().map(SEXES).fillna(NOT_TOLD)
     raised = known["view"].str.upper()
     view = raised.where(raised.isin(["PA", "AP"]), known["view"]).replace("", NOT_TOLD)
     return known.assign(sex=sex, age=age.astype(float), age_band=band, view=view)[list(COLUMNS)]
+
+
+def _years(ages: pd.Series) -> pd.Series:
+    """Ages as numbers of years, NaN where not told so; DICOM's spelling, ``058Y`` or ``011M``, is read too."""
+    parts = ages.str.strip().str.extract(r"^(?P<number>[\d.]+)(?P<unit>[YMWD]?)$")
+    return pd.to_numeric(parts["number"], errors="coerce") / parts["unit"].map(PER_YEAR)
 
 
 def _of_source(films: pd.DataFrame, table: _Table | None) -> pd.DataFrame:

@@ -294,15 +294,15 @@ def retrain_seconds(run: Run, stage: str) -> float | None:
     Returns
     -------
     float or None
-        Seconds; None where one of the stages was not timed, as in a replayed run, or found its features or head there,
-        or where they ran on machines that are not alike.
+        Seconds; None where one of the stages was not timed, as in a replayed run, or found its phantoms, features or
+        head there, or where they ran on machines that are not alike.
     """
     models = [model for model in run.edition.models if stage == f"finetune-{model}"] or run.edition.models
     before = ["curate", *(f"{made}-{model}" for made in ("extract", "finetune") for model in models)]
     facts = facts_of(run)
     if any(known.startswith(tuple(f"part-{model}-" for model in models)) for known in facts):
         return None  # done in parts, on who knows how many machines
-    if any(facts.get(f"extract-{model}", {}).get("kept") for model in models):
+    if any(facts.get(found, {}).get("kept") for found in ("curate", *(f"extract-{model}" for model in models))):
         return None
     pages = ((facts.get(f"finetune-{model}", {}), trained(facts, model)) for model in models)
     if any(not head or head.get("started", "") < page.get("started", "") for page, head in pages):

@@ -79,10 +79,22 @@ def read(argument: str) -> Side:
             scores[model] = manifest.read_scores(records.sealed(folder, f"scores/{model}.csv"))
         elif (fit / "head.safetensors").is_file() or (fit / "scores.csv").is_file():
             fits.check(fit, folder / "manifest.csv", asked, **trained_on)
+            _noted_of(facts, model, fit / "head.safetensors")
             scores[model] = records.opaque(manifest.read_scores(fit / "scores.csv"))
     scores = {model: frame.sort_values("image_id", ignore_index=True) for model, frame in scores.items()}
     label = f"{folder.parent.name}/{folder.name}"
     return Side(label, folder, told["edition"], settings, asked, facts, inputs, scores)
+
+
+def _noted_of(facts: dict[str, Any], model: str, head: Path) -> None:
+    """Refuse notes of the training of another head than lies there."""
+    noted = (runs.trained(facts, model) or {}).get("head")
+    if noted and head.is_file() and noted != sha256(head):
+        raise Problem(
+            f"notes the training of another head of {style.model(model).label} than lies there",
+            file="facts.json",
+            remedy="delete the file; when and where the stages ran is then not told",
+        )
 
 
 def _films(folder: Path, asked: dict[str, Any]) -> dict[str, str]:

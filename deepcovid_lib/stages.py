@@ -213,6 +213,11 @@ def tests_counts(run: Run) -> bool:
     return records.tests_counts(run, counts(run))
 
 
+def found_counts(run: Run) -> bool:
+    """Say whether this run's counts test the paper's and were found, not asked: those of the authors' archive."""
+    return run.edition.split == "released" and tests_counts(run)
+
+
 def tests_performance(run: Run) -> bool:
     """Say whether this run's scores test the paper's: its edition and counts may, and its images are Table I's many."""
     return run.tests("performance") and tests_counts(run) and bool((counts(run)["run"] == counts(run)["paper"]).all())
@@ -360,13 +365,26 @@ def _counts(run: Run) -> dict[str, tuple[int, int] | None]:
     }
 
 
+def drawn_before(run: Run) -> int:
+    """Return how many of the run's phantoms lie in the cache already."""
+    if phantom.SOURCE not in (run.edition.positives, run.edition.negatives):
+        return 0
+    folder, _ = _ordered(run, run.edition.options.get(phantom.SOURCE, {}))
+    return len(list(folder.glob("images/*.png")))
+
+
 def _phantoms(run: Run, options: dict) -> Candidates:
-    """Make the run's phantoms in a folder that their settings name, so that equal runs share them."""
+    folder, asked = _ordered(run, options)
+    return phantom.candidates(folder, **asked)
+
+
+def _ordered(run: Run, options: dict) -> tuple[Path, dict]:
+    """Return what phantoms the run asks for, and their folder, which these settings name: equal runs share them."""
     totals = {name: sum(sides or ()) for name, sides in _counts(run).items()}
     asked = {**totals, "seed": run.edition.seed, **options}
     name = {**asked, "version": phantom.version()}
     key = hashlib.sha256(json.dumps(name, sort_keys=True).encode()).hexdigest()[:12]
-    return phantom.candidates(run.cache / "phantoms" / key, **asked)
+    return run.cache / "phantoms" / key, asked
 
 
 def _meant(run: Run, model: str) -> dict[str, object]:

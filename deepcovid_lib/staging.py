@@ -232,7 +232,8 @@ def _stage_notebook(run: Run, page: str, target: Path, *, films: bool) -> None:
         for said in published:
             artefacts.check(run, said, file=source.name)
         slugs = [said["slug"] for said in published if "slug" in said]
-        cell.outputs = [output for output in cell.outputs if not artefacts.told(output)]
+        kept = (output for output in cell.outputs if output.get("name") != "stderr")  # for whoever runs it, too
+        cell.outputs = [output for output in kept if not artefacts.told(output)]
         if not films and any(map(_pictured, cell.outputs)):
             raise Problem(
                 "holds a picture that is no artefact", file=source.name, remedy="publish it through artefacts.figure"

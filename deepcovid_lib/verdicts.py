@@ -228,7 +228,8 @@ def _areas(scores_by_model: Mapping[str, pd.DataFrame], printed: pd.DataFrame, *
         called = row.where.partition("where the model is called ")[2]
         found[row.id] = _share(area, row.value, comparable, f"there it is called {called}" if called else "")
         if pd.isna(area.low) and not pd.isna(area.auc):
-            found[row.id] = Found(area.auc, reason="perfect separation leaves the area no interval")
+            why = "perfect separation leaves the area no interval" if area.auc in (0, 1) else "the area has no variance"
+            found[row.id] = Found(area.auc, reason=why)
     return found
 
 

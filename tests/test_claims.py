@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepcovid_lib import claims, editions, findings, manifest, paper, runs, stages, tables
+from deepcovid_lib import claims, editions, findings, manifest, paper, records, runs, stages, tables
 from deepcovid_lib.claims import DOES_NOT, HOLDS, NO_TEST, UNDECIDED
 from deepcovid_lib.findings import Evidence, Finding
 
@@ -123,6 +123,25 @@ def test_three_models_do_not_decide_a_claim_on_four():
     assert set(performance["verdict"]) == {UNDECIDED}
     assert performance["reason"].str.contains("without DenseNet-121").all()
     assert HOLDS in set(performance["of_this_run"])
+
+
+def test_scores_that_are_all_equal_refute_nothing():
+    known = paper_like()
+    same = {model: own.assign(score=0.5) for model, own in known.scores.items()}
+    table = claims.table(known._replace(scores=same), recipe=True, images=True, performance=True)
+    performance = table[table["scope"] == "performance"]
+    assert set(performance["verdict"]) == {UNDECIDED}
+    assert performance["reason"].str.contains("DenseNet-121: the same score for every image").all()
+    assert not table.loc[table["scope"] == "method", "verdict"].eq(DOES_NOT).any()
+
+
+def test_counts_that_were_asked_of_the_curation_confirm_nothing(monkeypatch):
+    monkeypatch.setattr(records, "tests_counts", lambda run, counted: True)
+    monkeypatch.setattr(stages, "counts", lambda run: None)
+    found = {
+        edition: stages.found_counts(runs.resolve(edition)) for edition in ("covid-xray-5k-rebuilt", "covid-xray-5k")
+    }
+    assert found == {"covid-xray-5k-rebuilt": False, "covid-xray-5k": True}
 
 
 def test_a_replay_has_scores_counts_and_no_images(tmp_path, monkeypatch):

@@ -369,6 +369,18 @@ def test_a_run_whose_notes_were_edited_is_refused(root):
         sides.read("mine")
 
 
+def test_notes_of_another_runs_heads_are_refused(root):
+    begun = run("mine", both())
+    head = begun.fit(MODELS[0]) / "head.safetensors"
+    with runs.timed(begun, f"trained-{MODELS[0]}") as noted:
+        noted["head"] = sha256(head)
+    assert f"trained-{MODELS[0]}" in sides.read("mine").facts
+    with runs.timed(begun, f"trained-{MODELS[0]}") as noted:
+        noted["head"] = "0" * 64
+    with pytest.raises(Problem, match=r"facts\.json: notes the training of another head of .* than lies there"):
+        sides.read("mine")
+
+
 def test_text_from_a_run_is_escaped(root, tmp_path):
     evil = '<script>alert("x")</script><img src=http://x.example/a.png>'
     begun = run("mine", both())

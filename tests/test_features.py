@@ -238,6 +238,14 @@ def test_jobs_may_share_a_cache(manifest, tmp_path):
     assert len(_entries(tmp_path / "cache")) == 46
 
 
+def test_films_of_a_size_that_the_head_does_not_take_are_refused(manifest, tmp_path):
+    known = _loaded()
+    other = replace(known, backbone=replace(known.backbone, feature_shape=(5, 3, 3)))
+    wanted = features.requests(manifest.head(2), copies=1, seed=0)
+    with pytest.raises(Problem, match="ResNet18 makes 20 numbers; its head takes 45; ask for preset.size=224"):
+        features.extract(wanted, other, preset=PRESET, cache=tmp_path / "cache")
+
+
 def test_a_film_changed_since_the_manifest_is_refused(manifest, tmp_path):
     wanted = features.requests(manifest, copies=1, seed=0)
     shutil.copy(manifest["path"][1], manifest["path"][4])

@@ -84,6 +84,19 @@ def test_a_colour_declared_transparent_is_black(tmp_path, mode):
     assert (read[:, 16:] == 90).all()
 
 
+def test_a_grey_of_16_bits_declared_transparent_is_black(tmp_path):
+    film = np.full((32, 32), 40_000, np.uint16)
+    film[:, :16] = 65_535
+    path = saved(tmp_path / "film.png", Image.fromarray(film))
+    content = path.read_bytes()
+    chunk = b"tRNS" + (65_535).to_bytes(2, "big")
+    clear = (2).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    path.write_bytes(content[:33] + clear + content[33:])
+    read = images.read(path)
+    assert (read[:, :16] == 0).all()
+    assert (read[:, 16:] == 40_000 >> 8).all()
+
+
 @pytest.mark.parametrize("bits", images.DEPTHS)
 def test_16_bit_film_keeps_the_upper_8_of_the_bits_in_use(tmp_path, bits):
     ramp = np.linspace(0, 2**bits - 1, 64 * 64).astype(np.uint16).reshape(64, 64)

@@ -1,11 +1,13 @@
 """The ladder: patients never on both sides, numbers as scikit-learn gives them, nothing decided on too little."""
 
 import math
+import statistics
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -180,9 +182,36 @@ def test_one_area_has_one_interval_wherever_it_stands():
     assert rung["low"] < rung["high"]
 
 
-def test_a_film_has_scores_only_of_splits_that_did_not_train_on_it():
+def test_areas_over_splits_have_the_interval_of_nadeau_and_bengio():
     frame = films()
     y_true, patients = parts(frame)
-    scores = ladders.out_of_split(values(frame, 1), y_true, patients, seed=4)
-    for column, train in zip(scores, ladders.splits(y_true, patients, seed=4), strict=True):
-        assert (scores[column].isna() == train).all()
+    rung = Rung("a number", "picture", values(frame, 1))
+    told = ladders.resampled(rung, y_true, patients, seed=4)
+    areas = [
+        roc_auc_score(y_true[~train], ladders.scored(rung.values, y_true, train))
+        for train in ladders.splits(y_true, patients, seed=4)
+    ]
+    error = statistics.stdev(areas) * math.sqrt(1 / 10 + 55 / 45)
+    assert told["auc"] == pytest.approx(statistics.mean(areas))
+    assert [told["auc_lowest"], told["auc_highest"]] == [min(areas), max(areas)]
+    low, high = scipy.stats.t.interval(0.95, 9, loc=told["auc"], scale=error)
+    assert [told["low"], told["high"]] == pytest.approx([max(low, 0), min(high, 1)])
+
+
+def test_noise_is_seldom_told_from_chance_over_splits():
+    rng = np.random.default_rng(11)
+    y_true = np.arange(28) < 14
+    decided = [
+        ladders.resampled(Rung("noise", "picture", rng.normal(size=(28, 2))), y_true, np.arange(28), seed=seed)[
+            "verdict"
+        ]
+        for seed in range(60)
+    ]
+    assert decided.count(ladders.CHANCE) >= 52
+
+
+def test_a_split_without_both_classes_on_a_side_decides_nothing():
+    y_true, patients = np.arange(11) < 10, np.append(np.arange(10), 0)
+    noise = Rung("noise", "picture", np.random.default_rng(0).normal(size=(11, 1)))
+    told = ladders.resampled(noise, y_true, patients, seed=0)
+    assert told == {"verdict": ladders.UNDECIDED, "note": "a side of a split has one class only"}

@@ -67,6 +67,12 @@ def test_an_age_that_cannot_be_is_not_told(tmp_path, age):
     assert found[["sex", "age_band", "view"]].values.tolist() == [[people.NOT_TOLD] * 3]
 
 
+@pytest.mark.parametrize(("age", "years"), [("058Y", 58), ("006M", 0.5), ("073D", 0.2), ("58", 58), ("61.0", 61)])
+def test_ages_are_read_as_dicom_spells_them_too(tmp_path, age, years):
+    folder = written(tmp_path, "Data_Entry_2017.csv", f"Image Index,Patient Gender,Patient Age\n1_0.png,M,{age}\n")
+    assert people.told(films("nih", folder / "images/1_0.png"))["age"].tolist() == [years]
+
+
 def test_a_film_listed_twice_is_not_told(tmp_path):
     folder = written(tmp_path, "metadata.csv", "filename,sex,age\na.png,F,30\na.jpg,M,60\n")
     assert people.told(films("cohen", folder / "images/a.png"))["sex"].tolist() == [people.NOT_TOLD]

@@ -197,6 +197,9 @@ def test_the_seconds_of_both_speeds(shelf):
     (run.folder / "facts.json").write_text(json.dumps(timed | {"trained-resnet18": {"seconds": 3}}))
     assert runs.retrain_seconds(run, "scores") == 15
     assert runs.retrain_seconds(run, "finetune-resnet18") == 7
+    found = timed | {"trained-resnet18": {"seconds": 3}, "curate": {"seconds": 1, "kept": 9}}
+    (run.folder / "facts.json").write_text(json.dumps(found))
+    assert runs.retrain_seconds(run, "scores") is None, "its phantoms were drawn before"
     elsewhere = timed | {"trained-resnet18": {"seconds": 3}, "extract-resnet18": {"seconds": 2, "device": "another"}}
     (run.folder / "facts.json").write_text(json.dumps(elsewhere))
     assert runs.retrain_seconds(run, "scores") is None, "not all on one machine"

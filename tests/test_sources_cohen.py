@@ -109,11 +109,12 @@ def test_a_table_beside_the_films_and_another_above_are_ambiguous(tmp_path):
         ([EARLY, ROWS[0], "9,0,COVID-19,PA,X-ray, ,,,"], "row 3: no file name"),
         ([EARLY, ROWS[0], ROWS[0]], "row 3: 'a.jpeg' is listed twice"),
         ([EARLY, ROWS[0], ROWS[0].replace("COVID-19", "ARDS")], "row 3: 'a.jpeg' is listed twice"),
+        ([EARLY, ROWS[0], ROWS[0].replace("a.jpeg", "./a.jpeg")], "row 3: './a.jpeg' is listed twice"),
         ([EARLY, ROWS[1]], "no row is left after 'view is PA'; the views before it were 'AP Supine'"),
         ([EARLY], "holds no rows"),
         (["", ""], "no column 'patientid'; the header is empty"),
     ],
-    ids=["column", "patient", "file", "twice", "contradicted", "no-view", "no-rows", "no-header"],
+    ids=["column", "patient", "file", "twice", "contradicted", "spelled", "no-view", "no-rows", "no-header"],
 )
 def test_a_fault_is_told_with_its_place(tmp_path, lines, told):
     with pytest.raises(Problem, match=told) as caught:

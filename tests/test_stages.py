@@ -41,6 +41,14 @@ def test_scores_come_with_everything_before_them(run):
     assert all(not Path(path).is_absolute() for path in pd.read_csv(run.manifest)["path"])
 
 
+def test_phantoms_that_another_run_drew_are_counted(run):
+    stages.manifest(run)
+    drawn, asked = len(stages.manifest(run)), {"recipe.epochs": 4}
+    assert stages.drawn_before(runs.resolve("tiny", settings=SETTINGS | asked)) == drawn
+    assert stages.drawn_before(runs.resolve("tiny", settings=SETTINGS | {"seed": 3})) == 0
+    assert stages.drawn_before(runs.resolve("open-cxr")) == 0
+
+
 def test_a_second_call_makes_nothing_again(run):
     before = {path: path.stat().st_mtime_ns for path in stages.fit(run, "resnet18").iterdir()}
     stages.scores(run, "resnet18")

@@ -62,6 +62,17 @@ def test_the_setup_cell_stays_out_of_the_page(run, tmp_path):
     assert "install()" not in (tmp_path / "page.ipynb").read_text()
 
 
+def test_what_a_kernel_warned_of_stays_out_of_the_page(run, tmp_path):
+    said = [
+        nbformat.v4.new_output("stream", name=name, text=f"{name} of a kernel") for name in ("stderr", "stdout")
+    ]
+    notebook(run.folder / "notebooks" / "a.ipynb", *said)
+    staging._stage_notebook(run, "notebooks/a", tmp_path / "page.ipynb", films=True)
+    staged = (tmp_path / "page.ipynb").read_text()
+    assert "stdout of" in staged
+    assert "stderr of" not in staged
+
+
 def test_a_loose_picture_is_refused_where_films_must_stay_out(run, tmp_path):
     notebook(run.folder / "notebooks" / "a.ipynb", output(PICTURE))
     with pytest.raises(Problem, match="a picture that is no artefact"):

@@ -267,6 +267,13 @@ def test_perfect_separation_leaves_an_area_without_a_verdict():
     assert "perfect separation" in row["reason"]
 
 
+def test_one_film_or_equal_scores_leave_an_area_without_a_verdict_and_do_not_separate():
+    for scores in (frame([0.2], [0.1, 0.3], {"Edema": [0.1]}), frame([0.5] * 3, [0.5] * 2, {"Edema": [0.5]})):
+        row = beside({"resnet18": scores}).loc["released-figure/resnet18/auc"]
+        assert 0 < row["run"] < 1
+        assert (row["verdict"], row["reason"]) == (NO_TEST, "the area has no variance")
+
+
 # Counts
 
 

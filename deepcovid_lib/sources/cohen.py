@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def of_others(rows: pd.DataFrame) -> pd.Series:
 
 def refuse_twice(kept: pd.DataFrame, rows: pd.DataFrame, table: Path) -> None:
     """Refuse a file name of a kept row that stands in two rows, kept or not: the other may tell of it otherwise."""
-    again = rows.index[rows["filename"].isin(kept["filename"]) & rows["filename"].duplicated()]
+    files = rows["filename"].map(posixpath.normpath)
+    again = rows.index[files.isin(files[kept.index]) & files.duplicated()]
     if len(again):
         name = rows.loc[again[0], "filename"]
         raise Problem(f"'{name}' is listed twice", file=table, row=int(again[0]) + 2, remedy="remove one of the rows")
