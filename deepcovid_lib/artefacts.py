@@ -13,16 +13,16 @@ import io
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-import matplotlib as mpl
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from deepcovid_lib import paper, style
 from deepcovid_lib.files import read_json, replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.runs import Run
 from deepcovid_lib.style import Drawing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCREEN_DPI = 200
 
@@ -57,11 +57,13 @@ def figure(
     recorded : str
         The recorded run whose numbers it shows, where they are not this run's.
     """
+    from matplotlib import rc_context  # slow to import; who only checks what is published needs none
+
     folder = run.folder / "figures"
     for mode, suffix in (("light", ""), ("dark", "-dark")):
         with style.theme(mode):
             drawing = draw()
-            with mpl.rc_context({"svg.hashsalt": slug, "svg.id": slug + suffix, "savefig.transparent": True}):
+            with rc_context({"svg.hashsalt": slug, "svg.id": slug + suffix, "savefig.transparent": True}):
                 _save(drawing, folder / f"{slug}{suffix}.svg", metadata={"Date": None, "Creator": None})
                 if mode == "dark":
                     continue
@@ -108,6 +110,8 @@ def table(
     recorded : str
         The recorded run whose numbers it shows, where they are not this run's.
     """
+    import pandas as pd
+
     headings = headings or {column: str(column).replace("_", " ") for column in frame.columns}
     unknown = [column for column in headings if column not in frame.columns]
     if unknown:
@@ -241,7 +245,7 @@ def _save(drawing: Drawing, path, **options: Any) -> None:
 
 def _caption(run: Run, caption: str) -> str:
     """Return the caption; a replayed run's says so."""
-    from deepcovid_lib import records  # slow to import; who only checks what is published needs none
+    from deepcovid_lib import records
 
     return f"{caption} {records.note(run)}".rstrip()
 
@@ -255,6 +259,8 @@ def _number(slug: str) -> str:
 
 
 def _cell(value: Any, heading: str) -> str:
+    import pandas as pd
+
     if value is None or (not isinstance(value, str) and pd.isna(value)):
         return "–"
     if isinstance(value, bool | str):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, t
 
 from deepcovid_lib import images, stages
 from deepcovid_lib.checks import FEWEST_PATIENTS
@@ -131,15 +131,13 @@ def shares(maps: np.ndarray, films: pd.DataFrame, known: Mapping[str, np.ndarray
     return pd.DataFrame(rows, columns=["region", "patient_id", "area", "share"])
 
 
-def placed(measured: Mapping[str, pd.DataFrame], *, seed: int = 0) -> pd.DataFrame:
+def placed(measured: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Compare shares of evidence with shares of the film, by method and region.
 
     Parameters
     ----------
     measured : mapping of str to DataFrame
         The name of a method to its frame of `shares`.
-    seed : int
-        Of the bootstrap, which draws patients.
 
     Returns
     -------
@@ -154,7 +152,7 @@ def placed(measured: Mapping[str, pd.DataFrame], *, seed: int = 0) -> pd.DataFra
         for region in REGIONS:
             own = frame[frame["region"] == region]
             seen = own.dropna(subset="share")
-            mean, low, high = interval(seen["share"] - seen["area"], seen["patient_id"], seed=seed)
+            mean, low, high = interval(seen["share"] - seen["area"], seen["patient_id"])
             row = {"method": method, "region": region, "films": len(own), "without_evidence": len(own) - len(seen)}
             row |= {"area": seen["area"].mean(), "share": seen["share"].mean()}
             row |= {"difference": mean, "low": low, "high": high}
@@ -167,7 +165,7 @@ def placed(measured: Mapping[str, pd.DataFrame], *, seed: int = 0) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
-def likeness(maps: np.ndarray, others: Mapping[str, np.ndarray], films: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+def likeness(maps: np.ndarray, others: Mapping[str, np.ndarray], films: pd.DataFrame) -> pd.DataFrame:
     """Compare the trained network's maps with those of networks that learned nothing from the labels.
 
     Parameters
@@ -177,8 +175,6 @@ def likeness(maps: np.ndarray, others: Mapping[str, np.ndarray], films: pd.DataF
         What was drawn anew, to the maps of the same films.
     films : DataFrame
         The n test rows, with ``patient_id``.
-    seed : int
-        Of the bootstrap, which draws patients.
 
     Returns
     -------
@@ -197,7 +193,7 @@ def likeness(maps: np.ndarray, others: Mapping[str, np.ndarray], films: pd.DataF
     rows = []
     for name, drawn in others.items():
         each = pd.Series([_correlation(one, other) for one, other in zip(maps, drawn, strict=True)], dtype=float)
-        mean, low, high = interval(each, films["patient_id"], seed=seed)
+        mean, low, high = interval(each, films["patient_id"])
         idle = TOO_FEW if each.notna().any() else "each film has a map that is the same everywhere"
         words = {"above": "some likeness", "below": "inverse likeness", "neither": "no likeness seen"}
         verdict = _verdict(low, high, **words, idle=idle)
@@ -208,12 +204,17 @@ def likeness(maps: np.ndarray, others: Mapping[str, np.ndarray], films: pd.DataF
     return pd.DataFrame(rows)
 
 
-def interval(
-    values: pd.Series, patients: pd.Series, *, replicates: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
-    """Return a mean over films with its 95% percentile interval, patients being drawn with all their films.
+def interval(values: pd.Series, patients: pd.Series) -> tuple[float, float, float]:
+    """Return a mean over films with its 95% interval by Student's *t*, the films of a patient kept together.
 
-    NaN values are left out. The bounds are NaN for fewer than five patients, the mean too without any value.
+    The mean is a ratio, of the patients' sums to their films, and its deviation that of a ratio's first-order
+    expansion; the degrees of freedom are one less than the patients. The bounds stay within [-1, 1], where shares,
+    their differences and correlations lie. NaN values are left out. The bounds are NaN for fewer than five patients,
+    the mean too without any value.
+
+    References
+    ----------
+    Cochran (1977), Sampling Techniques, section 6.4 (ratio estimates).
 
     Examples
     --------
@@ -223,14 +224,12 @@ def interval(
     known = pd.DataFrame({"value": list(values), "patient": list(patients)}).dropna(subset="value")
     if known.empty:
         return math.nan, math.nan, math.nan
-    by_patient = known.groupby("patient")["value"].agg(["sum", "size"]).to_numpy(float)
-    mean = float(known["value"].mean())
-    if len(by_patient) < FEWEST_PATIENTS:
+    mean, count = float(known["value"].mean()), known["patient"].nunique()
+    if count < FEWEST_PATIENTS:
         return mean, math.nan, math.nan
-    drawn = np.random.default_rng(seed).integers(len(by_patient), size=(replicates, len(by_patient)))
-    sums, films = by_patient[drawn].sum(axis=1).T
-    low, high = np.quantile(sums / films, [0.025, 0.975])
-    return mean, float(low), float(high)
+    apart = (known["value"] - mean).groupby(known["patient"]).sum()
+    half = t.ppf(0.975, count - 1) * math.sqrt(count / (count - 1) * (apart**2).sum()) / len(known)
+    return mean, float(max(mean - half, -1.0)), float(min(mean + half, 1.0))
 
 
 def _verdict(low: float, high: float, *, above: str, below: str, idle: str, neither: str = "no difference seen") -> str:

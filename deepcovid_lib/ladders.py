@@ -28,6 +28,7 @@ from deepcovid_lib.tables import TARGET
 
 SPLITS = 10
 TRAINING = 0.45
+ROUNDING = 1e-9
 NO_SPREAD = "resampling always gives this area, so there is no interval"
 ALL_ALIKE = "every split gives this area, so there is no interval"
 ABOVE, BELOW, CHANCE, UNDECIDED = "above chance", "below chance", "not told from chance", "cannot be decided"
@@ -218,7 +219,8 @@ def resampled(rung: Rung, y_true: np.ndarray, patients: np.ndarray, *, seed: int
     """Return what a rung reaches over the ten splits, where no split is the run's own.
 
     The splits share films, so their areas vary less together than those of other films would: the interval is the mean
-    ± *t* (nine degrees of freedom) · deviation · √(1/10 + 55/45), the last being films judged to films trained on.
+    ± *t* (nine degrees of freedom) · deviation · √(1/10 + 55/45), the last being films judged to films trained on. Near
+    an area of 1, where splits hardly differ, it is too narrow.
 
     Parameters
     ----------
@@ -249,7 +251,8 @@ def resampled(rung: Rung, y_true: np.ndarray, patients: np.ndarray, *, seed: int
         return {"verdict": UNDECIDED, "note": "a side of a split has one class only"}
     mean, deviation = np.mean(areas), np.std(areas, ddof=1)
     half = t.ppf(0.975, SPLITS - 1) * deviation * math.sqrt(1 / SPLITS + (1 - TRAINING) / TRAINING)
-    low, high = (max(mean - half, 0.0), min(mean + half, 1.0)) if half else (math.nan, math.nan)
+    alike = half < ROUNDING
+    low, high = (math.nan, math.nan) if alike else (max(mean - half, 0.0), min(mean + half, 1.0))
     return {
         "auc": float(mean),
         "low": low,
@@ -257,7 +260,7 @@ def resampled(rung: Rung, y_true: np.ndarray, patients: np.ndarray, *, seed: int
         "auc_lowest": min(areas),
         "auc_highest": max(areas),
         "verdict": _verdict(mean, low, high),
-        "note": "" if half else ALL_ALIKE,
+        "note": ALL_ALIKE if alike else "",
     }
 
 

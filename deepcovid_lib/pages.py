@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import re
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from docutils import nodes
@@ -241,6 +241,21 @@ def _page(app: Sphinx, pagename: str, templatename: str, context: dict, doctree:
         _relink(context.get("header_buttons", []), f"{pagename}.ipynb", source)
 
 
+def _share_contents(
+    shared: dict, app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None
+) -> None:
+    """Lay the book's contents out once for all pages of code, which differ in nothing there: it takes a while."""
+    folder, _, module = pagename.rpartition("/")
+    if folder.startswith("_modules") and module:
+        laid_out = context["toctree"]
+
+        def toctree(**asked: object) -> str:
+            key = (folder, *sorted(asked.items()))
+            return shared[key] if key in shared else shared.setdefault(key, laid_out(**asked))
+
+        context["toctree"] = toctree
+
+
 def _number_as_the_paper(app: Sphinx, env) -> list[str]:
     """Give the paper's equations the paper's numbers."""
     printed = paper.artefacts().query("kind == 'equation'").set_index("slug")["number"]
@@ -286,6 +301,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("citation", Citation)
     app.add_role("value", Value())
     app.add_html_math_renderer("mathml", (_math, None), (_math_block, None))
+    app.connect("html-page-context", partial(_share_contents, {}), priority=100)
     app.connect("html-page-context", _page, priority=900)
     app.connect("env-updated", _number_as_the_paper)
     if "sphinx.ext.autodoc" in app.extensions:

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import yaml
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VALUE_COLUMNS = {
     "id": "str",
@@ -50,6 +53,8 @@ def values() -> pd.DataFrame:
     >>> print(printed["printed"], printed["value"], printed["margin"], printed["trials"])
     97.8% ± 0.5% 0.978 0.005 3000
     """
+    import pandas as pd  # slow to import; who only runs notebooks needs none
+
     table = pd.DataFrame(_content()["values"], columns=list(VALUE_COLUMNS))
     return table.fillna({"model": ""}).astype(VALUE_COLUMNS)
 
@@ -68,6 +73,8 @@ def artefacts() -> pd.DataFrame:
     >>> artefacts().set_index("slug").loc["fig-roc"].tolist()
     ['figure', '10', 'ROC curves of the four models on the test images']
     """
+    import pandas as pd
+
     return pd.DataFrame(_content()["artefacts"], columns=["slug", "kind", "number", "title"])
 
 

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-import matplotlib
-
 from deepcovid_lib.problems import Misuse
 
 if TYPE_CHECKING:
@@ -98,7 +96,8 @@ def theme(mode: str) -> Iterator[None]:
     """
     if mode not in INKS:
         raise Misuse(f"no theme {mode!r}", remedy=f"use one of {', '.join(INKS)}")
-    import seaborn  # it is slow to import, and who only needs a name or a colour needs none of it
+    import seaborn  # slow to import, as matplotlib is; who only needs a name or a colour needs neither
+    from matplotlib import rc_context
 
     inks = INKS[mode]
     own = {
@@ -142,28 +141,28 @@ def theme(mode: str) -> Iterator[None]:
         "patch.edgecolor": "none",
         "patch.linewidth": 0,
     }
-    with matplotlib.rc_context({**seaborn.axes_style("ticks"), **own}):
+    with rc_context({**seaborn.axes_style("ticks"), **own}):
         yield
 
 
 def ink() -> str:
     """Return the colour of text and main lines in the active theme."""
-    return matplotlib.rcParams["text.color"]
+    return _active("text.color")
 
 
 def muted() -> str:
     """Return the colour of secondary text and lines in the active theme."""
-    return matplotlib.rcParams["xtick.color"]
+    return _active("xtick.color")
 
 
 def rule() -> str:
     """Return the colour of grid lines in the active theme."""
-    return matplotlib.rcParams["grid.color"]
+    return _active("grid.color")
 
 
 def surface() -> str:
     """Return the colour of quiet filled areas in the active theme."""
-    return matplotlib.rcParams["patch.facecolor"]
+    return _active("patch.facecolor")
 
 
 def model(name: str) -> Look:
@@ -200,6 +199,12 @@ def group(name: str) -> Look:
     if name not in GROUPS:
         raise Misuse(f"no colour for group {name!r}", remedy=f"use one of {', '.join(GROUPS)}")
     return GROUPS[name]
+
+
+def _active(parameter: str) -> str:
+    from matplotlib import rcParams
+
+    return rcParams[parameter]
 
 
 def luminance(colour: str) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
-from deepcovid_lib import metrics, paper
+from deepcovid_lib import metrics, paper, ranges
 from deepcovid_lib.problems import Problem
 
 AGREES, DIFFERS, NO_TEST = "agrees", "differs", "not a test of this value"
@@ -138,7 +138,8 @@ def thresholds(scores: pd.DataFrame, model: str, *, comparable: bool) -> pd.Data
     DataFrame
         One row per sensitivity the paper lists: ``target``; ``threshold``, the highest whose sensitivity is
         >= the target, in few digits; ``sensitivity`` and ``specificity`` there, with Wilson bounds ``_low`` and
-        ``_high``; ``paper_threshold``, ``paper_specificity`` and the ``verdict`` on the latter.
+        ``_high``; ``anew_low, anew_high``, the range of `ranges.specificity`; ``paper_threshold``,
+        ``paper_specificity`` and the ``verdict`` on the latter by that range.
 
     Examples
     --------
@@ -151,9 +152,10 @@ def thresholds(scores: pd.DataFrame, model: str, *, comparable: bool) -> pd.Data
     for told in _listed(model).itertuples():
         threshold = _threshold(y_true, y_score, told.sensitivity)
         shares = _shares(_confusion(y_true, y_score, threshold))
-        bounds = shares["specificity_low"], shares["specificity_high"]
+        anew = ranges.specificity(y_true, y_score, threshold)
+        shares |= dict(zip(("anew_low", "anew_high"), anew, strict=True))
         printed = {"paper_threshold": told.threshold, "paper_specificity": told.specificity}
-        decision = verdict(told.specificity, *bounds, comparable=comparable)
+        decision = verdict(told.specificity, *anew, comparable=comparable)
         rows.append({"target": told.sensitivity, "threshold": threshold, **shares, **printed, "verdict": decision})
     return pd.DataFrame(rows)
 
@@ -193,7 +195,7 @@ def reliability(
 ) -> pd.DataFrame:
     """Compare the models where each reaches the target sensitivity, with three kinds of interval (paper, Table VI).
 
-    The intervals take the threshold as given, although it was found on the same images.
+    The intervals take the threshold as given, although it was found on the same images; the range does not.
 
     Parameters
     ----------
@@ -208,8 +210,9 @@ def reliability(
     -------
     DataFrame
         Two rows per model: ``model, quantity, threshold, successes, trials, value``; ``margin`` by the paper's Eq. 3;
-        Wilson and Clopper-Pearson bounds; ``paper, paper_margin``; the ``verdict`` by Wilson's bounds; and a ``note``
-        where a value was set by the target, so that its agreement says nothing.
+        Wilson and Clopper-Pearson bounds; ``anew_low, anew_high``, for a specificity the range of `ranges.specificity`,
+        else Wilson's; ``paper, paper_margin``; the ``verdict`` by that range; and a ``note`` where a value was set by
+        the target, so that its agreement says nothing.
 
     References
     ----------
@@ -238,8 +241,10 @@ def reliability(
             row |= dict(zip(("wilson_low", "wilson_high"), wilson, strict=True))
             exact = _share(right, wrong, "clopper-pearson")[1:]
             row |= dict(zip(("clopper_pearson_low", "clopper_pearson_high"), exact, strict=True))
+            anew = ranges.specificity(y_true, y_score, threshold) if quantity == "specificity" else wilson
+            row |= dict(zip(("anew_low", "anew_high"), anew, strict=True))
             row |= {"paper": told, "paper_margin": told_margin}
-            row |= {"verdict": verdict(told, *wilson, comparable=comparable and target == TARGET)}
+            row |= {"verdict": verdict(told, *anew, comparable=comparable and target == TARGET)}
             rows.append(row | {"note": "set by the target" if quantity == "sensitivity" else ""})
     return pd.DataFrame(rows).astype({"successes": "Int64", "trials": "Int64"})
 

@@ -20,6 +20,7 @@ from deepcovid_lib.tables import AGREES, DIFFERS, NO_TEST
 
 NO_CLASS = "undefined, for want of images of a class"
 BY_TARGET = "set by the target"
+ANEW = "the interval counts that the threshold was found on these images"
 AREA = "area under the ROC curve"
 BEST = "section-1/best/sensitivity"
 SUMMARIES = {
@@ -66,8 +67,9 @@ def paper_versus_run(
     -------
     DataFrame
         One row per printed value, in the paper's order: ``id, where, model, quantity, unit``; ``paper_printed``, its
-        text, and ``paper``, its number; ``run``; ``low, high``, the run's interval (Wilson's, DeLong's for areas; NaN
-        for counts and settings); ``difference``, run minus paper; the ``verdict`` and its ``reason``, never empty.
+        text, and ``paper``, its number; ``run``; ``low, high``, the run's interval (of `ranges.specificity`, Wilson's
+        for a sensitivity, DeLong's for an area; NaN for counts and settings); ``difference``, run minus paper; the
+        ``verdict`` and its ``reason``, never empty.
 
         A specificity stands at the highest observed score whose sensitivity is >= the one printed beside it, 97.5%
         where the text names none. A summary is taken over the run's models among the paper's four, its bounds over
@@ -159,10 +161,11 @@ def _operating_points(
             if row.quantity == "threshold":
                 found[row.id] = _untested(point["threshold"], reason="a threshold belongs to its network")
                 continue
+            if row.quantity == "specificity":
+                found[row.id] = _share(point[["specificity", "anew_low", "anew_high"]], row.value, comparable, ANEW)
+                continue
             share = point[row.quantity], point[f"{row.quantity}_low"], point[f"{row.quantity}_high"]
             found[row.id] = _untested(*share, reason=BY_TARGET)
-            if row.quantity == "specificity":
-                found[row.id] = _share(share, row.value, comparable)
     return found
 
 
@@ -181,23 +184,23 @@ def _at_target(
         return found | dict.fromkeys([*set_beforehand, BEST, *SUMMARIES, *margins.values()], none)
     reached = tables.reliability(present, comparable=comparable)
     for row in reached.to_dict("records"):
-        name, share = f"table-6/{row['model']}/{row['quantity']}", (row["value"], row["wilson_low"], row["wilson_high"])
+        name, share = f"table-6/{row['model']}/{row['quantity']}", (row["value"], row["anew_low"], row["anew_high"])
         found[name] = _untested(*share, reason=BY_TARGET)
         if row["quantity"] == "specificity":
-            found[name] = _share(share, told[name], comparable)
+            found[name] = _share(share, told[name], comparable, ANEW)
     whole = len(present) == len(models)
     labels = " and ".join(style.model(name).label for name in present)
     over = "over the four models" if whole else f"over {labels} alone"
-    shares = reached.groupby("quantity")[["value", "wilson_low", "wilson_high"]]
+    shares = reached.groupby("quantity")[["value", "anew_low", "anew_high"]]
     for name in set_beforehand:
         found[name] = _untested(*shares.mean().loc["sensitivity"], reason=f"mean {over}, {BY_TARGET}")
-    by_model = reached.set_index(["quantity", "model"])[["value", "wilson_low", "wilson_high"]]
+    by_model = reached.set_index(["quantity", "model"])[["value", "anew_low", "anew_high"]]
     best = by_model.loc["specificity", "value"].sort_values(ascending=False, kind="stable").index[0]
     note = f"{style.model(best).label}, whose specificity is highest, {BY_TARGET}"
     found[BEST] = _untested(*by_model.loc[("sensitivity", best)], reason=note)
     own = rows.loc[rows["quantity"] == "specificity", "value"]
     for name, kind in SUMMARIES.items():
-        note = f"{WORDS[kind]} {over}"
+        note = f"{WORDS[kind]} {over}; {ANEW}"
         if round(own.agg(kind), 2) != told[name]:
             note += f"; the paper's own Table VI has {own.agg(kind):.1%}"
         share = shares.agg(kind).loc["specificity"]

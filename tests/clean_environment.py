@@ -34,11 +34,14 @@ EXECUTE = """
 import json, sys
 from pathlib import Path
 from deepcovid_lib import problems, runner
-source, target, parameters = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
-try:
-    runner.execute(source, target, parameters, expect=[], root=Path.cwd())
-except problems.Problem as problem:
-    sys.exit(str(problem))
+for line in sys.stdin:
+    source, target, folder, parameters = json.loads(line)
+    fault = ""
+    try:
+        runner.execute(Path(source), Path(target), parameters, expect=[], root=Path(folder))
+    except problems.Problem as problem:
+        fault = str(problem)
+    print(json.dumps(fault), flush=True)
 """
 LISTEN = """
 import os, sys
@@ -113,8 +116,8 @@ def surroundings(place):
     return {key: os.environ[key] for key in kept if key in os.environ} | {k: str(v) for k, v in (folders | own).items()}
 
 
-def executed(notebook, parameters, place):
-    """Execute one notebook in a folder of its own; return its seconds and what is wrong, empty if nothing is."""
+def executed(notebook, parameters, place, runner):
+    """Have one notebook executed in a folder of its own; return its seconds and what is wrong, empty if nothing is."""
     folder = Path(tempfile.mkdtemp(prefix=f"{notebook.stem}-", dir=place))
     made = place / "cache"
     if parameters.get("speed") != "replay" and made.is_dir():
@@ -123,16 +126,12 @@ def executed(notebook, parameters, place):
     writes = place / "writes.txt"
     writes.unlink(missing_ok=True)
     began = time.monotonic()
-    told = subprocess.run(
-        [sys.executable, "-c", EXECUTE, notebook, target, json.dumps(parameters)],
-        cwd=folder,
-        env=surroundings(place),
-        capture_output=True,
-        text=True,
-    )
+    print(json.dumps([str(notebook), str(target), str(folder), parameters]), file=runner.stdin, flush=True)
+    told = runner.stdout.readline()
     seconds = time.monotonic() - began
-    if told.returncode:
-        return seconds, told.stderr.strip().splitlines()[-1]
+    fault = json.loads(told) if told else "what executes it ended"
+    if fault:
+        return seconds, fault
     wrong = "; ".join([*lacking(folder, target, parameters), *strays(folder, place, writes)])
     if parameters.get("speed") != "replay" and (folder / "cache").is_dir():
         (folder / "cache").rename(made)
@@ -189,11 +188,13 @@ def proof(python, wheel, sdist, place, listed):
     assert f"-{told}-" in wheel.name, f"the sdist's command calls itself {told}"
     print(f"Python {version}: installed in {time.monotonic() - began:.0f} s", flush=True)
     faults = []
-    for notebook, parameters, speed in listed:
-        seconds, fault = executed(notebook, parameters, place)
-        line = f"Python {version}: {notebook.stem}, {speed}: {fault or f'{seconds:.0f} s'}"
-        print(line, flush=True)
-        faults += [line] if fault else []
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", EXECUTE], cwd=place, env=surroundings(place), **pipes) as runner:
+        for notebook, parameters, speed in listed:
+            seconds, fault = executed(notebook, parameters, place, runner)
+            line = f"Python {version}: {notebook.stem}, {speed}: {fault or f'{seconds:.0f} s'}"
+            print(line, flush=True)
+            faults += [line] if fault else []
     return faults
 
 

@@ -100,19 +100,19 @@ def test_the_papers_own_numbers_get_the_verdicts_they_should():
         "All images of a patient go to only one of training and test set.",
         "The test set is highly imbalanced.",
         "Sensitivity and specificity suit such a test set better than accuracy does.",
-        "SqueezeNet and ResNet50 are slightly better than the other models.",
         "A threshold gives each model a sensitivity of 97.5%.",
         "The margin of the specificities is around 1%.",
         "The margin of the sensitivities is around 4.8%.",
-        "The specificity at 97.5% sensitivity is around 90% on average.",
     ]
     assert table.loc[holding, "verdict"].tolist() == [HOLDS] * len(holding)
     failing = [
         "There are more than 5,000 non-COVID images.",
         "At a sensitivity of around 97% the specificity of all models is 84 to 97%.",
-        "Most models have a specificity of around 90% where the sensitivity is 97%.",
     ]
     assert table.loc[failing, "verdict"].tolist() == [DOES_NOT] * len(failing)
+    ranged = table[table["test"].isin(["specificities", "better_specificity"])]
+    assert ranged["verdict"].tolist() == [DOES_NOT, *[UNDECIDED] * 4]
+    assert ranged["reason"].str.contains("found on these images").all()
     best = table.loc["The best model has a specificity of around 95% at a sensitivity of 97.5%."]
     assert (best["verdict"], round(best["value"], 3)) == (UNDECIDED, 0.978)
 

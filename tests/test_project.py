@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ORDER = """
     problems files lineage progress style paper editions images phantoms sources downloads forms leakage manifest fits
-    curation engines backbones features finetune scaling heads checks areas metrics tables resolution audit
+    curation engines backbones features finetune scaling heads checks areas metrics ranges tables resolution audit
     counterparts verdicts pairs calibration precision figures diagrams runs owners records sides comparison markup
     comparison_page stages pools repeats thresholds findings claims films people thumbnails rungs ladders floors
     controls frozen saliency attributions variations training sweeps speeds artefacts predict doctor provenance

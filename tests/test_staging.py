@@ -63,9 +63,7 @@ def test_the_setup_cell_stays_out_of_the_page(run, tmp_path):
 
 
 def test_what_a_kernel_warned_of_stays_out_of_the_page(run, tmp_path):
-    said = [
-        nbformat.v4.new_output("stream", name=name, text=f"{name} of a kernel") for name in ("stderr", "stdout")
-    ]
+    said = [nbformat.v4.new_output("stream", name=name, text=f"{name} of a kernel") for name in ("stderr", "stdout")]
     notebook(run.folder / "notebooks" / "a.ipynb", *said)
     staging._stage_notebook(run, "notebooks/a", tmp_path / "page.ipynb", films=True)
     staged = (tmp_path / "page.ipynb").read_text()

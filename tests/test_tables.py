@@ -160,10 +160,11 @@ def test_scores_shaped_like_the_papers_give_its_operating_points(model):
 
 
 def test_another_specificity_differs():
-    scores = scores_of_the_paper("squeezenet")
-    table = tables.thresholds(scores, "densenet121", comparable=True)
-    assert table["verdict"].tolist() == ["differs"] * 4
-    assert set(tables.thresholds(scores, "densenet121", comparable=False)["verdict"]) == {"not a test of this value"}
+    scores = random_scores(0, covid=40, non_covid=300)
+    table = tables.thresholds(scores, "squeezenet", comparable=True)
+    assert (table["anew_high"] < table["paper_specificity"]).all()
+    assert set(table["verdict"]) == {"differs"}
+    assert set(tables.thresholds(scores, "squeezenet", comparable=False)["verdict"]) == {"not a test of this value"}
 
 
 def test_every_row_meets_its_target_at_its_threshold_with_wilsons_bounds():

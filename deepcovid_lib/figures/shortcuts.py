@@ -118,7 +118,8 @@ def power(table: pd.DataFrame) -> Drawing:
     ]
     figure.legend(handles=marks, loc="outside lower center", ncols=2, handlelength=2.4)
     start = "Share of data sets in which a rung speaks, by strength of the mark."
-    return Drawing(figure, data, f"{start} {'; '.join(told)}." if told else "Nothing could be decided.")
+    told = told or [f"nothing could be decided for {len(names)} rungs"]
+    return Drawing(figure, data, f"{start} {'; '.join(told)}.")
 
 
 def _label(name: str) -> str:

@@ -5,30 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from deepcovid_lib import style, tables
 from deepcovid_lib.checks import FEWEST_PATIENTS
 from deepcovid_lib.findings.evidence import (
     NO_CLASS,
-    NO_SPREAD,
     Evidence,
     Finding,
+    against,
     all_hold,
     decided,
-    difference,
     lacks,
-    resampled,
 )
+
+ANEW = "the interval counts that the thresholds were found on these images"
 
 
 def specificities(evidence: Evidence, *, least: float, most: float, of: str) -> Finding:
     """Test specificities against a range; `of` is ``every`` model, ``half`` (more than half), ``mean`` or ``highest``.
 
-    A share holds where its interval lies in the range and does not where it lies outside; the intervals are Wilson's,
-    that of the mean resamples patients. Images of fewer than five patients of a class decide nothing. The value is the
-    least share for ``every``, the number of models inside for ``half``.
+    A share holds where its interval lies in the range and does not where it lies outside. The intervals are those of
+    `ranges.specificity`, which count that the threshold was found on the same images; that of the mean has the means of
+    their bounds. Images of fewer than five patients of a class decide nothing. The value is the least share for
+    ``every``, the number of models inside for ``half``.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def specificities(evidence: Evidence, *, least: float, most: float, of: str) -> 
     >>> scores["score"] = [0.9] * 39 + [0.1] + [0.95] * 6 + [0.2] * 54
     >>> known = Evidence({"resnet18": scores.assign(patient_id=range(100))}, None, {}, None, {})
     >>> print(*specificities(known, least=0.7, most=1, of="every")[:2])
-    True 0.9
+    None 0.9
     """
     rates = _rates(evidence, "specificity")
     if rates is None:
@@ -45,25 +45,22 @@ def specificities(evidence: Evidence, *, least: float, most: float, of: str) -> 
     if scores.groupby("label")["patient_id"].nunique().min() < FEWEST_PATIENTS:
         return Finding(None, reason=f"a class has images of fewer than {FEWEST_PATIENTS} patients")
     if of == "mean":
-        right = pd.concat(_cleared(evidence, rates), axis=1).mean(axis=1)
-        drawn = resampled(right, _patients(evidence))
-        if np.ptp(drawn) < 1e-9:
-            return Finding(None, right.mean(), reason=f"mean over the models; {NO_SPREAD}")
-        low, high = np.quantile(drawn, [0.025, 0.975])
-        return Finding(decided(*_inside(low, high, least, most)), right.mean(), low, high, "mean over the models")
+        value, low, high = rates[["value", "anew_low", "anew_high"]].mean()
+        return Finding(decided(*_inside(low, high, least, most)), value, low, high, f"mean over the models; {ANEW}")
     if of == "highest":
         row = rates.loc[rates["value"].idxmax()]
-        bounds = row["wilson_low"], row["wilson_high"]
-        return Finding(decided(*_inside(*bounds, least, most)), row["value"], *bounds, style.model(row["model"]).label)
-    sure = [_inside(row.wilson_low, row.wilson_high, least, most) for row in rates.itertuples()]
+        bounds, told = (row["anew_low"], row["anew_high"]), f"{style.model(row['model']).label}; {ANEW}"
+        return Finding(decided(*_inside(*bounds, least, most)), row["value"], *bounds, told)
+    sure = [_inside(row.anew_low, row.anew_high, least, most) for row in rates.itertuples()]
     lowest, highest = rates.loc[rates["value"].idxmin()], rates.loc[rates["value"].idxmax()]
     ends = [f"{style.percent(row['value'])} ({style.model(row['model']).label})" for row in (lowest, highest)]
     told = f"from {ends[0]} to {ends[1]}"
     if lowest["value"] == highest["value"]:
         told = f"{style.percent(lowest['value'])} in every model"
+    told += f"; {ANEW}"
     if of == "every":
         holds = all_hold([decided(*each) for each in sure])
-        return Finding(holds, lowest["value"], lowest["wilson_low"], lowest["wilson_high"], told)
+        return Finding(holds, lowest["value"], lowest["anew_low"], lowest["anew_high"], told)
     inside, outside = (sum(each[side] for each in sure) for side in (0, 1))
     number = int(rates["value"].between(least, most).sum())
     return Finding(decided(2 * inside > len(sure), 2 * outside >= len(sure)), number, reason=told)
@@ -72,7 +69,7 @@ def specificities(evidence: Evidence, *, least: float, most: float, of: str) -> 
 def better_specificity(evidence: Evidence, *, models: Sequence[str]) -> Finding:
     """Test that the worst of some models has a higher specificity than the best of the others.
 
-    The interval of the difference takes the thresholds as found and resamples patients.
+    It holds where their ranges lie apart, of `ranges.specificity`; so do the bounds of the difference.
     """
     rates = _rates(evidence, "specificity")
     if rates is None:
@@ -81,10 +78,10 @@ def better_specificity(evidence: Evidence, *, models: Sequence[str]) -> Finding:
     own, others = values[values.index.isin(models)], values[~values.index.isin(models)]
     if set(own.index) != set(models) or others.empty:
         return lacks(" and ".join(style.model(name).label for name in models))
-    worst, rival = own.idxmin(), others.idxmax()
-    cleared = dict(zip(rates["model"], _cleared(evidence, rates), strict=True))
-    drawn = resampled(cleared[worst].astype(float) - cleared[rival].astype(float), _patients(evidence))
-    return difference(own.min() - others.max(), drawn, rival, worst)
+    worst, rival = (rates.set_index("model").loc[name] for name in (own.idxmin(), others.idxmax()))
+    low, high = worst["anew_low"] - rival["anew_high"], worst["anew_high"] - rival["anew_low"]
+    told = f"{style.model(worst.name).label} {against(rival.name)}; {ANEW}"
+    return Finding(decided(low > 0, high < 0), worst["value"] - rival["value"], low, high, told)
 
 
 def reaches(evidence: Evidence, *, share: float) -> Finding:
@@ -218,19 +215,6 @@ def _rates(evidence: Evidence, quantity: str) -> pd.DataFrame | None:
     if table["value"].isna().any():
         return None
     return table[table["quantity"] == quantity].reset_index(drop=True)
-
-
-def _cleared(evidence: Evidence, rates: pd.DataFrame) -> list[pd.Series]:
-    """For each model, which non-COVID images it calls negative, by image."""
-    found = []
-    for row in rates.itertuples():
-        scores = evidence.scores[row.model].set_index("image_id")
-        found.append(scores.loc[scores["label"] == "non_covid", "score"] < row.threshold)
-    return found
-
-
-def _patients(evidence: Evidence) -> pd.Series:
-    return next(iter(evidence.scores.values())).set_index("image_id")["patient_id"]
 
 
 def _counted(row: pd.Series) -> str:

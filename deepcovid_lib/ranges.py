@@ -1,0 +1,62 @@
+"""Where a specificity lies on as many other images, when its threshold is found there too."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import betabinom
+
+from deepcovid_lib import checks, metrics
+
+
+def specificity(y_true: ArrayLike, y_score: ArrayLike, threshold: float) -> tuple[float, float]:
+    """Return the 95% range of the specificity on as many other images, at the threshold that misses as few there.
+
+    A threshold found on few COVID-19 images is as uncertain as they are few. Another set of as many, of which equally
+    many may be missed, has its threshold between two of this set's scores; their ranks follow from counting alone,
+    whatever the scores' distribution. Below the lower one, and at the upper one, lie the shares of non-COVID images
+    that Wilson's bounds then widen. Images are taken as independent.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,)
+        1 for COVID-19, 0 otherwise.
+    y_score : array-like of shape (n,)
+        Positive when ``score >= threshold``.
+    threshold : float
+        As found on these images.
+
+    Returns
+    -------
+    tuple of float
+        In [0, 1]: 0 where the other threshold may lie below all COVID-19 scores of this set, 1 where above. NaN
+        without one of the classes.
+
+    References
+    ----------
+    David & Nagaraja (2003), Order Statistics, section 7.3 (prediction intervals). Wilson (1927), J. Am. Stat. Assoc.
+    22:209.
+
+    Examples
+    --------
+    >>> y_true, y_score = [1] * 40 + [0] * 60, [*range(30, 70), *range(60)]
+    >>> print(*(f"{bound:.2f}" for bound in specificity(y_true, y_score, threshold=31)))
+    0.00 0.73
+    """
+    positive, scores = checks.checked(y_true, y_score)
+    found, others = np.sort(scores[positive]), scores[~positive]
+    count, missed = len(found), int((found < threshold).sum())
+    if not count or not len(others):
+        return math.nan, math.nan
+    ranks = np.arange(1, count + 1)
+    below = betabinom(count, ranks, count + 1 - ranks)  # how many of the other set lie below the score of a rank
+    lowest, highest = (below.sf(missed) <= 0.025).sum(), (below.cdf(missed) > 0.025).sum()
+    low = _spared(others, found[lowest - 1])[0] if lowest else 0.0
+    high = _spared(others, found[highest])[1] if highest < count else 1.0
+    return low, high
+
+
+def _spared(others: np.ndarray, threshold: float) -> tuple[float, float]:
+    return metrics.proportion_interval(int((others < threshold).sum()), len(others), method="wilson")

@@ -1,0 +1,64 @@
+"""The range of a specificity whose threshold is found anew, by counting and by drawing."""
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from deepcovid_lib import metrics, ranges
+
+
+def others_between(count, missed, low, high):
+    """The share of all orders of twice `count` scores in which the other set's threshold lies outside two ranks."""
+    outside = [0, 0]
+    orders = list(combinations(range(2 * count), count))
+    for own in orders:
+        other = [place for place in range(2 * count) if place not in own][missed]
+        outside[0] += low > 0 and other < own[low - 1]
+        outside[1] += high <= count and other > own[high - 1]
+    return [part / len(orders) for part in outside]
+
+
+@pytest.mark.parametrize("missed", [0, 1, 4])
+def test_the_ranks_leave_out_at_most_a_fortieth_on_either_side_and_no_rank_nearer_does(missed):
+    count = 8
+    y_true = np.r_[np.ones(count), np.zeros(9000)]
+    scores = np.r_[np.arange(count) + 0.5, np.repeat(np.arange(count + 1), 1000)]
+    bounds = ranges.specificity(y_true, scores, threshold=missed + 0.5)
+    found = [
+        next((rank for rank in range(1, count + 1) if bound == _wilson(rank, side)), (0, count + 1)[side])
+        for side, bound in enumerate(bounds)
+    ]
+    assert max(others_between(count, missed, *found)) <= 0.025
+    low, high = found
+    assert low == count or others_between(count, missed, low + 1, high)[0] > 0.025
+    assert high == 1 or others_between(count, missed, low, high - 1)[1] > 0.025
+
+
+def _wilson(rank, side):
+    return metrics.proportion_interval(rank * 1000, 9000, method="wilson")[side]
+
+
+def test_another_set_of_the_same_films_seldom_lies_outside():
+    rng, outside = np.random.default_rng(0), 0
+    y_true = np.arange(440) < 40
+    for _ in range(300):
+        one, other = (rng.normal(size=440) + 3 * y_true for _ in range(2))
+        low, high = ranges.specificity(y_true, one, np.sort(one[y_true])[1])
+        again = (other[~y_true] < np.sort(other[y_true])[1]).mean()
+        outside += not low <= again <= high
+    assert outside <= 15
+
+
+def test_few_positives_leave_the_lower_end_open_and_many_close_it():
+    for count, closed in ((40, False), (400, True)):
+        y_true = np.r_[np.ones(count), np.zeros(100)]
+        scores = np.r_[np.linspace(50, 150, count), np.arange(100)]
+        threshold = np.sort(scores[y_true == 1])[count // 40]
+        assert (ranges.specificity(y_true, scores, threshold)[0] > 0) == closed
+
+
+@pytest.mark.parametrize("y_true", [[1, 1], [0, 0], []])
+def test_without_a_class_there_is_no_range(y_true):
+    assert all(map(math.isnan, ranges.specificity(y_true, [0.5] * len(y_true), 0.5)))
