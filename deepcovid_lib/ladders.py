@@ -218,7 +218,7 @@ def conclusion(table: pd.DataFrame) -> str:
 def resampled(rung: Rung, y_true: np.ndarray, patients: np.ndarray, *, seed: int) -> dict:
     """Return what a rung reaches over the ten splits, where no split is the run's own.
 
-    The splits share films, so their areas vary less together than those of other films would: the interval is the mean
+    The splits share films, so their areas lie closer together than those of other films would: the interval is the mean
     ± *t* (nine degrees of freedom) · deviation · √(1/10 + 55/45), the last being films judged to films trained on. Near
     an area of 1, where splits hardly differ, it is too narrow.
 

@@ -10,6 +10,8 @@ from scipy.stats import betabinom
 
 from deepcovid_lib import checks, metrics
 
+NOTE = "the interval counts that the threshold was found on these images"
+
 
 def specificity(y_true: ArrayLike, y_score: ArrayLike, threshold: float) -> tuple[float, float]:
     """Return the 95% range of the specificity on as many other images, at the threshold that misses as few there.

@@ -13,14 +13,13 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
-from deepcovid_lib import counterparts, metrics, paper, style, tables
+from deepcovid_lib import counterparts, metrics, paper, ranges, style, tables
 from deepcovid_lib.counterparts import Found, absent, joined
 from deepcovid_lib.editions import Edition
 from deepcovid_lib.tables import AGREES, DIFFERS, NO_TEST
 
 NO_CLASS = "undefined, for want of images of a class"
 BY_TARGET = "set by the target"
-ANEW = "the interval counts that the threshold was found on these images"
 AREA = "area under the ROC curve"
 BEST = "section-1/best/sensitivity"
 SUMMARIES = {
@@ -162,7 +161,9 @@ def _operating_points(
                 found[row.id] = _untested(point["threshold"], reason="a threshold belongs to its network")
                 continue
             if row.quantity == "specificity":
-                found[row.id] = _share(point[["specificity", "anew_low", "anew_high"]], row.value, comparable, ANEW)
+                found[row.id] = _share(
+                    point[["specificity", "anew_low", "anew_high"]], row.value, comparable, ranges.NOTE
+                )
                 continue
             share = point[row.quantity], point[f"{row.quantity}_low"], point[f"{row.quantity}_high"]
             found[row.id] = _untested(*share, reason=BY_TARGET)
@@ -187,7 +188,7 @@ def _at_target(
         name, share = f"table-6/{row['model']}/{row['quantity']}", (row["value"], row["anew_low"], row["anew_high"])
         found[name] = _untested(*share, reason=BY_TARGET)
         if row["quantity"] == "specificity":
-            found[name] = _share(share, told[name], comparable, ANEW)
+            found[name] = _share(share, told[name], comparable, ranges.NOTE)
     whole = len(present) == len(models)
     labels = " and ".join(style.model(name).label for name in present)
     over = "over the four models" if whole else f"over {labels} alone"
@@ -200,7 +201,7 @@ def _at_target(
     found[BEST] = _untested(*by_model.loc[("sensitivity", best)], reason=note)
     own = rows.loc[rows["quantity"] == "specificity", "value"]
     for name, kind in SUMMARIES.items():
-        note = f"{WORDS[kind]} {over}; {ANEW}"
+        note = f"{WORDS[kind]} {over}; {ranges.NOTE}"
         if round(own.agg(kind), 2) != told[name]:
             note += f"; the paper's own Table VI has {own.agg(kind):.1%}"
         share = shares.agg(kind).loc["specificity"]

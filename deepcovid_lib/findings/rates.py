@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from deepcovid_lib import style, tables
+from deepcovid_lib import ranges, style, tables
 from deepcovid_lib.checks import FEWEST_PATIENTS
 from deepcovid_lib.findings.evidence import (
     NO_CLASS,
@@ -18,8 +18,6 @@ from deepcovid_lib.findings.evidence import (
     decided,
     lacks,
 )
-
-ANEW = "the interval counts that the thresholds were found on these images"
 
 
 def specificities(evidence: Evidence, *, least: float, most: float, of: str) -> Finding:
@@ -46,10 +44,12 @@ def specificities(evidence: Evidence, *, least: float, most: float, of: str) -> 
         return Finding(None, reason=f"a class has images of fewer than {FEWEST_PATIENTS} patients")
     if of == "mean":
         value, low, high = rates[["value", "anew_low", "anew_high"]].mean()
-        return Finding(decided(*_inside(low, high, least, most)), value, low, high, f"mean over the models; {ANEW}")
+        return Finding(
+            decided(*_inside(low, high, least, most)), value, low, high, f"mean over the models; {ranges.NOTE}"
+        )
     if of == "highest":
         row = rates.loc[rates["value"].idxmax()]
-        bounds, told = (row["anew_low"], row["anew_high"]), f"{style.model(row['model']).label}; {ANEW}"
+        bounds, told = (row["anew_low"], row["anew_high"]), f"{style.model(row['model']).label}; {ranges.NOTE}"
         return Finding(decided(*_inside(*bounds, least, most)), row["value"], *bounds, told)
     sure = [_inside(row.anew_low, row.anew_high, least, most) for row in rates.itertuples()]
     lowest, highest = rates.loc[rates["value"].idxmin()], rates.loc[rates["value"].idxmax()]
@@ -57,7 +57,7 @@ def specificities(evidence: Evidence, *, least: float, most: float, of: str) -> 
     told = f"from {ends[0]} to {ends[1]}"
     if lowest["value"] == highest["value"]:
         told = f"{style.percent(lowest['value'])} in every model"
-    told += f"; {ANEW}"
+    told += f"; {ranges.NOTE}"
     if of == "every":
         holds = all_hold([decided(*each) for each in sure])
         return Finding(holds, lowest["value"], lowest["anew_low"], lowest["anew_high"], told)
@@ -80,7 +80,7 @@ def better_specificity(evidence: Evidence, *, models: Sequence[str]) -> Finding:
         return lacks(" and ".join(style.model(name).label for name in models))
     worst, rival = (rates.set_index("model").loc[name] for name in (own.idxmin(), others.idxmax()))
     low, high = worst["anew_low"] - rival["anew_high"], worst["anew_high"] - rival["anew_low"]
-    told = f"{style.model(worst.name).label} {against(rival.name)}; {ANEW}"
+    told = f"{style.model(worst.name).label} {against(rival.name)}; {ranges.NOTE}"
     return Finding(decided(low > 0, high < 0), worst["value"] - rival["value"], low, high, told)
 
 
