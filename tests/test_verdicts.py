@@ -386,8 +386,11 @@ def test_the_chart_of_another_run_says_that_it_is_no_test(papers):
         drawing = figures.paper_versus_run(beside(papers, comparable=False).reset_index())
     said = "Not a test of the paper: other images, weights or settings"
     axes = drawing.figure.axes[0]
-    assert axes.get_title(loc="left") == said
+    assert axes.get_title(loc="left").replace("\n", " ") == said
     assert said in drawing.alt
+    drawing.figure.canvas.draw()
+    shown = axes.title.get_window_extent(), axes._left_title.get_window_extent()
+    assert max(box.x1 for box in shown) <= drawing.figure.bbox.x1
     assert {line.get_markerfacecolor() for line in axes.lines if line.get_marker() in "os^D"} == {"none"}
 
 

@@ -142,11 +142,13 @@ def learned(frame: pd.DataFrame, model: str) -> Drawing:
     above = axes.secondary_xaxis("top")
     low, high = axes.get_xlim()
     shares = [share for share in ROUND_SHARES if low <= logit(share) <= high]
-    if len(shares) > 1 and np.diff(logit(shares)).min() < 0.1 * (high - low):
-        shares = [share for share in ROUND_SHARES[1::2] if low <= logit(share) <= high]
     if len(shares) < 3:
         shares = [share for share in MaxNLocator(4).tick_values(expit(low), expit(high)) if low < logit(share) < high]
-    above.set_ticks(logit(shares), [f"{share:g}" for share in shares])
+    apart: list[float] = []
+    for share in shares:  # those whose labels would touch are left out
+        if not apart or logit(share) - logit(apart[-1]) >= 0.1 * (high - low):
+            apart.append(share)
+    above.set_ticks(logit(apart), [f"{share:g}" for share in apart])
     above.set_xlabel("score", fontsize=style.SMALL)
     above.spines["top"].set_visible(False)
     names = ["group", "images", "lowest", "lower_quartile", "median", "upper_quartile", "highest"]

@@ -61,7 +61,7 @@ def paper_versus_run(table: pd.DataFrame) -> Drawing:
         range(len(quantities)), [name.replace(" at ", "\nat ").replace(" the ", "\nthe ") for name in quantities]
     )
     axes.set(ylim=(max(1, len(quantities)) - 0.5, -0.5), xlabel="this run minus the paper, in percentage points")
-    axes.set_title("" if tested else "Not a test of the paper: other images, weights or settings", weight="bold")
+    axes.set_title("" if tested else "Not a test of the paper:\nother images, weights or settings", weight="bold")
     axes.xaxis.set(major_locator=MaxNLocator(6), major_formatter=FuncFormatter(lambda value, _: _points(value)))
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0, colors=style.ink())
