@@ -47,20 +47,19 @@ def counted(counts: pd.DataFrame, edition: Edition, told: pd.Series, *, comparab
     equal |= {"section-2/training": training, "section-2/test": test, "section-4f/test": test}
     equal |= {f"section-4b/{label}": parts[f"test/{label}"] for label in ("covid", "non-covid")}
     equal["section-2/covid"] = covid
-    note = _asked(edition)
-    found = {name: _count(number, number == told[name], comparable, note) for name, number in equal.items()}
+    found = {name: _chosen(edition, number, number == told[name], comparable) for name, number in equal.items()}
     copied = f"a setting: {edition.copies} of each"
     for name in ("section-2/training/covid-augmented", "table-1/training/covid-augmented"):
-        found[name] = _count(equal[name], equal[name] == told[name], comparable, copied)
+        found[name] = _chosen(edition, equal[name], equal[name] == told[name], comparable, copied)
     rough = {"abstract/training": training, "abstract/test": test}
     rough |= dict.fromkeys(("abstract/dataset", "section-5/dataset"), training + test)
     for name, number in rough.items():
-        found[name] = _count(number, round(number, -3) == told[name], comparable, "to the nearest thousand")
+        found[name] = _chosen(edition, number, round(number, -3) == told[name], comparable, "to the nearest thousand")
     below, above = "section-5/covid", "section-5/non-covid"
-    found[below] = _count(covid, covid < told[below], comparable, "printed as an upper bound")
+    found[below] = _chosen(edition, covid, covid < told[below], comparable, "printed as an upper bound")
     own = sum(told[f"table-1/{side}/non-covid"] for side in ("training", "test"))
     note = f"printed as a lower bound; the paper's own Table I has {own:,.0f}"
-    return found | {above: _count(negative, negative > told[above], comparable, note)}
+    return found | {above: _chosen(edition, negative, negative > told[above], comparable, note)}
 
 
 def by_finding(
@@ -73,7 +72,7 @@ def by_finding(
         sides = None if edition.split == "released" else getattr(edition.split, key)
         found[name] = absent("this run does not count its training images by finding")
         if sides:
-            found[name] = _count(sides.train, sides.train == told[name], comparable, _asked(edition))
+            found[name] = _chosen(edition, sides.train, sides.train == told[name], comparable)
     healthy, other = "section-2/test/no-finding", "section-2/test/each-other-category"
     if not scores_by_model:
         return found | dict.fromkeys((healthy, other), absent("this run has no scores"))
@@ -82,15 +81,15 @@ def by_finding(
     if not negatives["group"].isin(["normal", "other_disease"]).all():
         return found | dict.fromkeys((healthy, other), absent("not every test image has a finding"))
     normal = int((negatives["group"] == "normal").sum())
-    found[healthy] = _count(normal, normal == told[healthy], comparable)
+    found[healthy] = _chosen(edition, normal, normal == told[healthy], comparable)
     if (negatives["finding"] == OTHER).any():
         return found | {other: absent("other findings are not told apart")}
     sizes = negatives.loc[negatives["group"] == "other_disease", "finding"].value_counts()
     if sizes.nunique() == 1:
         size = int(sizes.iloc[0])
-        return found | {other: _count(size, size == told[other], comparable)}
+        return found | {other: _chosen(edition, size, size == told[other], comparable)}
     spread = f"from {sizes.min():,} to {sizes.max():,} by finding" if len(sizes) else "no images of other diseases"
-    return found | {other: _count(math.nan, False, comparable, spread)}
+    return found | {other: _chosen(edition, math.nan, False, comparable, spread)}
 
 
 def selected(funnel: pd.DataFrame, told: pd.Series, *, comparable: bool) -> dict[str, Found]:
@@ -164,5 +163,8 @@ def _count(run: float, holds: bool, comparable: bool, note: str = "") -> Found:
     return Found(run, verdict=decision, reason=joined(WHY_COUNT[decision], note))
 
 
-def _asked(edition: Edition) -> str:
-    return "" if edition.split == "released" else "as many were asked of the curation"
+def _chosen(edition: Edition, run: float, holds: bool, comparable: bool, note: str = "") -> Found:
+    """A count of chosen images: what the curation was asked for tests nothing."""
+    if comparable and edition.split != "released":
+        return absent(joined("as many were asked of the curation", note))._replace(run=run)
+    return _count(run, holds, comparable, note)

@@ -66,6 +66,18 @@ def verdict(value: float, low: float, high: float, *, comparable: bool) -> str:
     return AGREES if low <= value <= high else DIFFERS
 
 
+def verdict_by_range(value: float, low: float, high: float, *, comparable: bool) -> str:
+    """Say what `verdict` does of a range of `ranges.specificity`; one that is open at an end never agrees.
+
+    Examples
+    --------
+    >>> verdict_by_range(0.9, 0, 0.95, comparable=True), verdict_by_range(0.99, 0, 0.95, comparable=True)
+    ('not a test of this value', 'differs')
+    """
+    decision = verdict(value, low, high, comparable=comparable)
+    return NO_TEST if decision == AGREES and (low == 0 or high == 1) else decision
+
+
 def implied_counts(percent: str | float, trials: int, decimals: int) -> range:
     """Return the counts out of `trials` that print as `percent` when rounded to `decimals`; halves may go either way.
 
@@ -155,7 +167,7 @@ def thresholds(scores: pd.DataFrame, model: str, *, comparable: bool) -> pd.Data
         anew = ranges.specificity(y_true, y_score, threshold)
         shares |= dict(zip(("anew_low", "anew_high"), anew, strict=True))
         printed = {"paper_threshold": told.threshold, "paper_specificity": told.specificity}
-        decision = verdict(told.specificity, *anew, comparable=comparable)
+        decision = verdict_by_range(told.specificity, *anew, comparable=comparable)
         rows.append({"target": told.sensitivity, "threshold": threshold, **shares, **printed, "verdict": decision})
     return pd.DataFrame(rows)
 
@@ -244,7 +256,8 @@ def reliability(
             anew = ranges.specificity(y_true, y_score, threshold) if quantity == "specificity" else wilson
             row |= dict(zip(("anew_low", "anew_high"), anew, strict=True))
             row |= {"paper": told, "paper_margin": told_margin}
-            row |= {"verdict": verdict(told, *anew, comparable=comparable and target == TARGET)}
+            judge = verdict_by_range if quantity == "specificity" else verdict
+            row |= {"verdict": judge(told, *anew, comparable=comparable and target == TARGET)}
             rows.append(row | {"note": "set by the target" if quantity == "sensitivity" else ""})
     return pd.DataFrame(rows).astype({"successes": "Int64", "trials": "Int64"})
 
