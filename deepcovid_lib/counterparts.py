@@ -166,5 +166,5 @@ def _count(run: float, holds: bool, comparable: bool, note: str = "") -> Found:
 def _chosen(edition: Edition, run: float, holds: bool, comparable: bool, note: str = "") -> Found:
     """A count of chosen images: what the curation was asked for tests nothing."""
     if comparable and edition.split != "released":
-        return absent(joined("as many were asked of the curation", note))._replace(run=run)
+        return Found(run, reason=joined("as many were asked of the curation", note))
     return _count(run, holds, comparable, note)
