@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import spearmanr, t
+from scipy.stats import rankdata, t
 
 from deepcovid_lib import images, stages
 from deepcovid_lib.checks import FEWEST_PATIENTS
@@ -165,42 +165,45 @@ def placed(measured: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def likeness(maps: np.ndarray, others: Mapping[str, np.ndarray], films: pd.DataFrame) -> pd.DataFrame:
+def likeness(maps: np.ndarray, others: Iterable[Mapping[str, np.ndarray]]) -> pd.DataFrame:
     """Compare the trained network's maps with those of networks that learned nothing from the labels.
+
+    A head drawn anew points for COVID-19 or against it by chance, so over draws the sign cancels and the size of the
+    correlation counts.
 
     Parameters
     ----------
     maps : ndarray of float, shape (n, size, size)
-    others : mapping of str to ndarray
-        What was drawn anew, to the maps of the same films.
-    films : DataFrame
-        The n test rows, with ``patient_id``.
+    others : iterable of mapping of str to ndarray
+        For each draw, what was drawn anew, to the maps of the same films.
 
     Returns
     -------
     DataFrame
-        ``redrawn, films``; the mean ``correlation`` (Spearman, over the places of a film, -1 to 1) with its 95%
-        interval ``low, high``; and a ``verdict``: ``some likeness`` where the interval lies above 0, ``inverse
-        likeness`` below 0, ``no likeness seen`` where it holds 0, or ``cannot be decided`` with the reason.
+        ``redrawn, films, draws``; ``without``, the maps that are the same everywhere and have no correlation. Of each
+        draw's mean correlation (Spearman, over the places of a film, -1 to 1): ``lowest, highest``; the mean ``size``
+        (0 to 1) with its 95% interval ``low, high`` by Student's *t* over the draws, NaN for fewer than five.
 
     Examples
     --------
     >>> maps = np.arange(20.0).reshape(5, 2, 2)
-    >>> films = pd.DataFrame({"patient_id": list("abcde")})
-    >>> likeness(maps, {"head": maps**3}, films)[["correlation", "verdict"]].values.tolist()
-    [[1.0, 'some likeness']]
+    >>> likeness(maps, [{"head": maps**3}, {"head": -maps}])[["lowest", "highest", "size"]].values.tolist()
+    [[-1.0, 1.0, 1.0]]
     """
+    found: dict[str, list[list[float]]] = {}
+    ranks = [_ranks(each) for each in maps]
+    for draw in others:
+        for name, drawn in draw.items():
+            pairs = zip(ranks, map(_ranks, drawn), strict=True)
+            found.setdefault(name, []).append([_correlation(one, other) for one, other in pairs])
     rows = []
-    for name, drawn in others.items():
-        each = pd.Series([_correlation(one, other) for one, other in zip(maps, drawn, strict=True)], dtype=float)
-        mean, low, high = interval(each, films["patient_id"])
-        idle = TOO_FEW if each.notna().any() else "each film has a map that is the same everywhere"
-        words = {"above": "some likeness", "below": "inverse likeness", "neither": "no likeness seen"}
-        verdict = _verdict(low, high, **words, idle=idle)
-        rows.append(
-            {"redrawn": name, "films": int(each.notna().sum()), "correlation": mean, "low": low, "high": high}
-            | {"verdict": verdict}
-        )
+    for name, correlations in found.items():
+        each = pd.DataFrame(correlations)
+        means = each.mean(axis=1)
+        size, low, high = interval(means.abs(), means.index)
+        row = {"redrawn": name, "films": len(maps), "draws": len(means), "without": int(each.isna().sum().sum())}
+        row |= {"lowest": means.min(), "highest": means.max(), "size": size, "low": max(low, 0.0), "high": high}
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -232,17 +235,25 @@ def interval(values: pd.Series, patients: pd.Series) -> tuple[float, float, floa
     return mean, float(max(mean - half, -1.0)), float(min(mean + half, 1.0))
 
 
-def _verdict(low: float, high: float, *, above: str, below: str, idle: str, neither: str = "no difference seen") -> str:
+def _verdict(low: float, high: float, *, above: str, below: str, idle: str) -> str:
     if math.isnan(low):
         return f"cannot be decided: {idle}"
-    return above if low > 0 else below if high < 0 else neither
+    return above if low > 0 else below if high < 0 else "no difference seen"
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's correlation of two maps; NaN where one is the same everywhere, but for rounding."""
-    if any(np.ptp(each) <= ROUNDING * np.abs(each).max() for each in (one, other)):
+def _ranks(map: np.ndarray) -> np.ndarray | None:
+    """The ranks of a map's places, less their mean; None where it is the same everywhere, but for rounding."""
+    if np.ptp(map) <= ROUNDING * np.abs(map).max():
+        return None
+    ranks = rankdata(map)
+    return ranks - ranks.mean()
+
+
+def _correlation(one: np.ndarray | None, other: np.ndarray | None) -> float:
+    """Spearman's correlation of two maps, given by `_ranks`."""
+    if one is None or other is None:
         return math.nan
-    return float(spearmanr(one, other, axis=None).statistic)
+    return float(one @ other / math.sqrt((one @ one) * (other @ other)))
 
 
 def _rows(run: Run, films: pd.DataFrame) -> pd.DataFrame:

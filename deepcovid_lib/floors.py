@@ -1,7 +1,7 @@
 """A run's ladder: its films, what its networks saw of them, and what its collections tell apart without COVID-19.
 
-From a shell: ``python -m deepcovid_lib.floors EDITION [--set KEY=VALUE ...]`` measures both for a recorded run and
-keeps the numbers beside it.
+From a shell: ``python -m deepcovid_lib.floors EDITION [--set KEY=VALUE ...]`` measures these, and the sizes of the
+films, for a recorded run and keeps the numbers beside it.
 """
 
 from __future__ import annotations
@@ -163,6 +163,47 @@ def same_source(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).reindex(columns=[*columns, "verdict", "note"])
 
 
+def stored(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:
+    """Return the sizes at which the films of either class are stored.
+
+    Returns
+    -------
+    DataFrame
+        ``class, films``; in pixels, ``width_lowest, width_median, width_highest`` and the same of the ``height``.
+    """
+    small = thumbnails.gather(chosen, fit=run.edition.preset.fit, cache=run.cache)
+    rows = []
+    for label, look in style.CLASSES.items():
+        sizes = small.files[(chosen["label"] == label).to_numpy()]
+        row = {"class": look.label, "films": len(sizes)}
+        for side, column in (("width", 2), ("height", 1)):
+            for name, share in (("lowest", 0), ("median", 0.5), ("highest", 1)):
+                row[f"{side}_{name}"] = np.quantile(sizes[:, column], share) if len(sizes) else np.nan
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def widths(table: pd.DataFrame) -> str:
+    """Say how wide the films of either class are stored.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `stored`.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"class": ["COVID-19", "Non-COVID"], "width_lowest": [400, 512]})
+    >>> widths(table.assign(width_highest=[2000, 512]))
+    'COVID-19: 400 to 2,000 pixels wide; Non-COVID: 512 pixels wide'
+    """
+    told = []
+    for row in table.dropna(subset="width_lowest").itertuples():
+        ends = dict.fromkeys(f"{width:,.0f}" for width in (row.width_lowest, row.width_highest))
+        told.append(f"{row[1]}: {' to '.join(ends)} pixels wide")
+    return "; ".join(told)
+
+
 def _measured(rung: Rung, one: np.ndarray, patients: np.ndarray, seed: int) -> dict:
     reason = ladders.undecided(rung.values, one, patients)
     told = {"note": reason} if reason else ladders.resampled(rung, one, patients, seed=seed)
@@ -235,9 +276,10 @@ def main(arguments: list[str] | None = None) -> int:
             if not tested(run, chosen):
                 raise unlike(run)
             measured = ladders.ladder(seen(run, chosen, asked.networks), chosen, scores, seed=run.edition.seed)
-            apart = same_source(run, chosen)
+            apart, sizes = same_source(run, chosen), stored(run, chosen)
         write_csv(measured, target / "tab-ladder.csv")
         write_csv(apart, target / "tab-same-source.csv")
+        write_csv(sizes, target / "tab-stored.csv")
         records.seal(target.parent)
         records.add_facts(run.name, {"ladder": runs.facts_of(run)["ladder"]})
     except Problem as problem:

@@ -19,7 +19,8 @@ def specificity(y_true: ArrayLike, y_score: ArrayLike, threshold: float) -> tupl
     A threshold found on few COVID-19 images is as uncertain as they are few. Another set of as many, of which equally
     many may be missed, has its threshold between two of this set's scores; their ranks follow from counting alone,
     whatever the scores' distribution. Below the lower one, and at the upper one, lie the shares of non-COVID images
-    that Wilson's bounds then widen. Images are taken as independent.
+    that Wilson's bounds then widen. Where COVID-19 scores equal the threshold, fewer are missed than may be, so the
+    upper end allows for all of these but one. Images are taken as independent.
 
     Parameters
     ----------
@@ -33,8 +34,8 @@ def specificity(y_true: ArrayLike, y_score: ArrayLike, threshold: float) -> tupl
     Returns
     -------
     tuple of float
-        In [0, 1]: 0 where the other threshold may lie below all COVID-19 scores of this set, 1 where above. NaN
-        without one of the classes.
+        In [0, 1]: 0 where the other threshold may lie below all COVID-19 scores of this set, 1 where above; both
+        where all scores are equal, which order nothing. NaN without one of the classes.
 
     References
     ----------
@@ -52,9 +53,12 @@ def specificity(y_true: ArrayLike, y_score: ArrayLike, threshold: float) -> tupl
     count, missed = len(found), int((found < threshold).sum())
     if not count or not len(others):
         return math.nan, math.nan
+    if (scores == scores[0]).all():
+        return 0.0, 1.0
+    most = max(missed, int((found <= threshold).sum()) - 1)
     ranks = np.arange(1, count + 1)
     below = betabinom(count, ranks, count + 1 - ranks)  # how many of the other set lie below the score of a rank
-    lowest, highest = (below.sf(missed) <= 0.025).sum(), (below.cdf(missed) > 0.025).sum()
+    lowest, highest = (below.sf(missed) <= 0.025).sum(), (below.cdf(most) > 0.025).sum()
     low = _spared(others, found[lowest - 1])[0] if lowest else 0.0
     high = _spared(others, found[highest])[1] if highest < count else 1.0
     return low, high

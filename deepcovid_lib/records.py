@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from deepcovid_lib import editions, fits, manifest, paper, runs, tables
-from deepcovid_lib.files import read_json, replacing, sha256, write_csv, write_json
+from deepcovid_lib.files import read_csv, read_json, replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
 from deepcovid_lib.sources import NORMAL, OTHER
@@ -42,12 +42,12 @@ def history(name: str, model: str) -> pd.DataFrame:
     """Return a model's recorded ``epoch, loss, accuracy``; no rows where the training was not recorded."""
     if not (_of(name) / "history" / f"{model}.csv").is_file():
         return pd.DataFrame(columns=["epoch", "loss", "accuracy"], dtype=float)
-    return pd.read_csv(sealed(_of(name), f"history/{model}.csv"))
+    return read_csv(sealed(_of(name), f"history/{model}.csv"))
 
 
 def table(name: str, stem: str) -> pd.DataFrame:
     """Return a recorded table, e.g. ``"funnel"``."""
-    return pd.read_csv(sealed(_of(name), f"{stem}.csv"))
+    return read_csv(sealed(_of(name), f"{stem}.csv"))
 
 
 def facts(name: str) -> dict[str, Any]:
@@ -187,12 +187,12 @@ def keep(run: Run) -> Path:
     write_json({**stays, **runs.facts_of(run)}, target / "facts.json")
     write_json(entered, target / "inputs.json")
     if (run.folder / "funnel.csv").is_file():
-        write_csv(pd.read_csv(run.folder / "funnel.csv"), target / "funnel.csv")
+        write_csv(read_csv(run.folder / "funnel.csv"), target / "funnel.csv")
     if run.manifest.is_file():
         write_csv(counts(run, manifest.read(run.manifest)), target / "tab-dataset.csv")
     for model in fitted:
         write_csv(opaque(manifest.read_scores(run.fit(model) / "scores.csv")), target / "scores" / f"{model}.csv")
-        write_csv(pd.read_csv(run.fit(model) / "history.csv"), target / "history" / f"{model}.csv")
+        write_csv(read_csv(run.fit(model) / "history.csv"), target / "history" / f"{model}.csv")
     seal(target)
     return target
 
@@ -236,17 +236,27 @@ def tests_counts(run: Run, counted: pd.DataFrame) -> bool:
         return False
     if run.edition.positives == "released":
         return bool((counted["run"] == counted["paper"]).all())
-    return _in_the_papers_state(run)
-
-
-def _in_the_papers_state(run: Run) -> bool:
     path = run.folder / "funnel.csv"
-    if not path.is_file():
-        return False
-    steps = pd.read_csv(path).query("source == 'cohen'").set_index("rule")["rows"]
+    return path.is_file() and in_the_papers_state(read_csv(path))
+
+
+def in_the_papers_state(funnel: pd.DataFrame) -> bool:
+    """Say whether the rules left as many rows of covid-chestxray-dataset as the paper counts (Section II).
+
+    Parameters
+    ----------
+    funnel : DataFrame
+        ``source, rule, rows``.
+
+    Examples
+    --------
+    >>> in_the_papers_state(table("covid-xray-5k-rebuilt", "funnel"))
+    True
+    """
+    steps = funnel.query("source == 'cohen'").set_index("rule")["rows"]
     told = paper.values().set_index("id")["value"]
     left = {"x-ray": steps.get("modality is X-ray"), "x-ray/covid": steps.get("finding contains COVID-19")}
-    return steps.iloc[-1:].eq(told["section-2/covid"]).all() and all(
+    return bool(steps.iloc[-1:].eq(told["section-2/covid"]).all()) and all(
         rows == told[f"section-2/cohen/{part}"] for part, rows in left.items()
     )
 

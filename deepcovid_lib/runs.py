@@ -25,6 +25,15 @@ from deepcovid_lib.files import replacing, write_json
 from deepcovid_lib.problems import Misuse, Problem
 
 SPEEDS = ("retrain", "replay")
+UNDESCRIBED = (
+    "title",
+    "folders",
+    "models",
+    "seed",
+    "engine",
+    "tests_paper",
+    "publish_films",
+)  # no edition's text tells
 
 
 @dataclass(frozen=True)
@@ -174,6 +183,23 @@ def begin(
     with replacing(path) as temporary:
         temporary.write_text(yaml.safe_dump(asked, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return run
+
+
+def about(run: Run) -> str:
+    """Return what the edition says of itself and, where the run asks otherwise, what it set.
+
+    Examples
+    --------
+    >>> about(resolve("tiny", settings={"seed": 7})) == resolve("tiny").edition.about
+    True
+    >>> print(about(resolve("tiny", settings={"copies": 2}))[:69])
+    This run set copies otherwise than its edition, which says of itself:
+    """
+    own, edition = (asked.model_dump(mode="json") for asked in (run.edition, editions.resolve(run.edition_name)))
+    changed = [key.replace("_", " ") for key, value in edition.items() if key not in UNDESCRIBED and own[key] != value]
+    if not changed or own["about"] != edition["about"]:
+        return own["about"]
+    return f"This run set {', '.join(changed)} otherwise than its edition, which says of itself: {own['about']}"
 
 
 def reopen(name: str) -> Run:

@@ -70,8 +70,15 @@ def trained(run: Run, model: str) -> nn.Sequential:
     return network(loaded, head)
 
 
-def redrawn(run: Run, model: str) -> dict[str, nn.Sequential]:
+def redrawn(run: Run, model: str, *, draw: int) -> dict[str, nn.Sequential]:
     """Return networks that learned nothing from the run's labels, for the sanity check of a map.
+
+    Parameters
+    ----------
+    run : Run
+    model : str
+    draw : int
+        1 or more, each another draw.
 
     Returns
     -------
@@ -83,7 +90,7 @@ def redrawn(run: Run, model: str) -> dict[str, nn.Sequential]:
     ----------
     Adebayo et al. (2018), Sanity checks for saliency maps, NeurIPS 31: randomisation from the last layer down.
     """
-    seed = run.edition.seed + 1
+    seed = run.edition.seed + draw
     head = Draws(seed).head(backbones.get(model))
     if run.edition.recipe.features == "standardised":
         head = scaling.fold(head, scaling.measure(frozen.sides(run, model)[0].features))

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from deepcovid_lib import fits, manifest, records, runs, style
-from deepcovid_lib.files import sha256
+from deepcovid_lib.files import read_csv, sha256
 from deepcovid_lib.problems import Misuse, Problem
 
 NEEDED = {"models": list, "recipe": dict, "seed": int}
@@ -195,7 +195,7 @@ def _counted(folder: Path) -> dict[str, Any]:
     """Return how many images and patients each class has, from the run's Table I if it is there."""
     paths = [path for path in (folder / "tab-dataset.csv", folder / "tables" / "tab-dataset.csv") if path.is_file()]
     counts: dict[str, Any] = {}
-    for row in pd.read_csv(paths[0]).to_dict("records") if paths else []:
+    for row in read_csv(paths[0]).to_dict("records") if paths else []:
         for label, look in style.CLASSES.items():
             if row["class"] == look.label:
                 counts.setdefault(row["split"], {})[label] = {"images": row["run"], "patients": row["patients"]}

@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from deepcovid_lib import runs
 from deepcovid_lib.files import fingerprint, replacing
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.runs import Run
@@ -75,7 +76,7 @@ def written(run: Run) -> str:
     found = (path for pattern in patterns for path in sorted(run.root.glob(pattern)) if path.is_file())
     written = [path for path in found if path.suffix != ".pyc"]
     executed = [path for path in sorted(run.folder.glob("notebooks/[!.]*.ipynb")) if not path.stem.endswith(".failed")]
-    words = f"{run.edition.title} {run.edition.about} {run.edition.publish_films}"
+    words = f"{run.edition.title} {runs.about(run)} {run.edition.publish_films}"
     return hashlib.sha256(f"{fingerprint(*written, *executed)} {words}".encode()).hexdigest()[:12]
 
 

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from deepcovid_lib import curation, editions, fits, images, lineage, records, runs
 from deepcovid_lib import manifest as manifests
-from deepcovid_lib.files import read_json, replacing, sha256, write_csv, write_json
+from deepcovid_lib.files import read_csv, read_json, replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
 from deepcovid_lib.sources import Candidates, chexpert, cohen, nih, phantom, released
@@ -168,7 +168,7 @@ def _beside_manifest(run: Run, name: str) -> pd.DataFrame:
     """Read a table that the curation left with the manifest, refusing one that was changed since."""
     manifest(run)
     _refuse_changed(run, name)
-    return pd.read_csv(run.folder / name)
+    return read_csv(run.folder / name)
 
 
 def _note_curated(run: Run, manifest: Path) -> None:
@@ -335,7 +335,7 @@ def history(run: Run, model: str) -> pd.DataFrame:
     _known(run, model)
     if run.speed == "replay":
         return records.history(records.of(run), model)
-    return pd.read_csv(fit(run, model) / "history.csv")
+    return read_csv(fit(run, model) / "history.csv")
 
 
 def scores(run: Run, model: str) -> pd.DataFrame:

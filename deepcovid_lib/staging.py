@@ -136,7 +136,7 @@ def _stage_written(run: Run, target: Path, files: list[str], *, films: bool) -> 
     gathered = imprints.gather(run, files, tests, hidden=hidden, home=address.home(run.root))
     write_json(gathered, target / "imprints.json")
     _stage_downloads(run, target / "publish", gathered)
-    of_run = {"run-name": run.name, "run-title": run.edition.title, "run-about": run.edition.about}
+    of_run = {"run-name": run.name, "run-title": run.edition.title, "run-about": runs.about(run)}
     write_json({**of_run, "trust": stages.trust(run)}, target / "values.json")
     explored = explorer.html(stages.all_scores(run), run=run.name, fallback=images(known["fig-roc"], "../files/"))
     (target / "explorer.html").write_text(explored, "utf-8")
@@ -261,7 +261,7 @@ def _stage_config(run: Run, target: Path, *, films: bool) -> None:
         config["html"] |= {"use_repository_button": True, "use_issues_button": True, "use_edit_page_button": True}
     banner = (
         f'<p class="run-banner">Run <strong>{html.escape(run.name)}</strong> '
-        f"({html.escape(run.edition.title)}; {WEIGHTS[run.edition.weights]}). {html.escape(run.edition.about)}</p>"
+        f"({html.escape(run.edition.title)}; {WEIGHTS[run.edition.weights]}). {html.escape(runs.about(run))}</p>"
     )
     config["sphinx"]["config"] |= {
         "deepcovid_results": str(run.folder),

@@ -35,7 +35,7 @@ WHY_SHARE = {
     DIFFERS: "outside the interval",
     NO_TEST: "other images, weights or settings than the paper's",
 }
-WHY_OPEN = "so few COVID-19 images cannot confirm it"
+WHY_OPEN = "so few COVID-19 images, or equal scores, cannot confirm it"
 COLUMNS = "id where model quantity unit paper_printed paper run low high difference verdict reason".split()
 
 
@@ -210,7 +210,8 @@ def _at_target(
     found[margins["sensitivity"]] = _untested(margin["sensitivity"], reason=fixed)
     name, note = margins["specificity"], f"{note}, to the nearest percent"
     decision = NO_TEST
-    if whole and comparable and not pd.isna(margin["specificity"]):
+    wide = reached.loc[reached["quantity"] == "specificity", "margin"] > 0
+    if whole and comparable and wide.all():
         decision = AGREES if round(margin["specificity"], 2) == told[name] else DIFFERS
     why = joined("" if comparable else WHY_SHARE[NO_TEST], note)
     found[name] = _untested(margin["specificity"], reason=why)._replace(verdict=decision)

@@ -63,7 +63,9 @@ def test_maps_without_evidence_and_maps_alike_but_for_rounding_decide_nothing():
     assert (row["films"], row["without_evidence"]) == (6, 6)
     assert row["verdict"] == "cannot be decided: no map has a positive part"
     dust = 1 + 1e-7 * maps(7)
-    assert attributions.likeness(maps(), {"x": dust}, SCORES)["verdict"].tolist() == [SAME]
+    assert attributions.likeness(maps(), [{"x": dust}] * 5)[["without", "size"]].isna().values.tolist() == [
+        [False, True]
+    ]
 
 
 def test_shares_near_all_keep_their_digits():
@@ -114,14 +116,31 @@ def test_an_interval_stays_where_its_values_lie():
     assert (low, high) == (pytest.approx(-0.51, abs=0.01), 1)
 
 
-SAME = "cannot be decided: each film has a map that is the same everywhere"
-
-
 def test_likeness_is_the_rank_correlation():
     one, other = maps(5), maps(6)
     flat = np.zeros((6, 8, 8))
-    table = attributions.likeness(one, {"other": other, "itself": np.exp(one), "negative": -one, "flat": flat}, SCORES)
+    table = attributions.likeness(one, [{"other": other, "itself": np.exp(one), "negative": -one, "flat": flat}])
     expected = np.mean([stats.spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(one, other, strict=True)])
-    assert table.loc[0, "correlation"] == pytest.approx(expected, abs=1e-4)
-    assert table["verdict"].tolist()[1:] == ["some likeness", "inverse likeness", SAME]
-    assert table.loc[3, "films"] == 0
+    assert table.loc[0, ["lowest", "highest"]].tolist() == pytest.approx([expected] * 2, abs=1e-12)
+    assert table["size"].tolist()[:3] == pytest.approx([abs(expected), 1, 1])
+    assert table["lowest"].tolist()[1:3] == pytest.approx([1, -1])
+    assert table["without"].tolist() == [0, 0, 0, 6]
+    assert table.loc[3, ["lowest", "highest", "size", "low", "high"]].isna().all()
+
+
+def test_the_size_of_a_likeness_is_told_over_the_draws_whatever_their_sign():
+    one = maps(5)
+    draws = [{"head": (-1) ** number * one + maps(number + 10)} for number in range(6)]
+    row = attributions.likeness(one, draws).loc[0]
+    pairs = [zip(one, each["head"], strict=True) for each in draws]
+    means = [np.mean([stats.spearmanr(a, b, axis=None).statistic for a, b in pair]) for pair in pairs]
+    size = np.mean(np.abs(means))
+    low, high = stats.t.interval(0.95, 5, size, stats.sem(np.abs(means)))
+    assert (row["draws"], row["films"]) == (6, 6)
+    assert row[["lowest", "highest", "size"]].tolist() == pytest.approx([min(means), max(means), size])
+    assert row[["low", "high"]].tolist() == pytest.approx([low, high])
+    assert row["lowest"] < 0 < row["low"]
+
+
+def test_few_draws_have_no_interval():
+    assert attributions.likeness(maps(), [{"x": maps(7)}] * 4)[["low", "high"]].isna().all(axis=None)

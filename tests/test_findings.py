@@ -387,6 +387,15 @@ def test_specificities_of_few_positives_are_not_told_apart():
         assert "found on these images" in found.reason
 
 
+def test_many_films_of_few_patients_tell_no_specificities_apart():
+    scores = clearing(0.8, 0.9, 0.95, 0.7, counts=LARGE)
+    scores = {
+        model: each.assign(patient_id=each["label"] + (each.index % 4).astype(str)) for model, each in scores.items()
+    }
+    found = findings.better_specificity(evidence(scores=scores), models=["squeezenet", "resnet50"])
+    assert (found.holds, found.reason) == (None, "a class has images of fewer than 5 patients")
+
+
 def test_other_findings_that_are_not_told_apart_are_not_counted():
     films = pd.DataFrame({"finding": ["No Finding"] * 3 + ["other"] * 13, "split": "train", "label": "non_covid"})
     asked = {"split": "train", "normal": 3, "others": 13, "each": [1, 1]}

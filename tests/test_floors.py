@@ -1,5 +1,6 @@
 """A run's ladder: films and networks in one order, and the collections compared without the label."""
 
+import csv
 import math
 import os
 
@@ -175,6 +176,17 @@ def test_the_recorded_ladders_are_complete_and_tell_no_name():
         assert ((bounded["low"] <= bounded["auc"]) & (bounded["auc"] <= bounded["high"])).all()
         assert (decided.loc[decided["low"].isna(), "auc"] == 1).all()
         assert table.loc[table["verdict"] == ladders.UNDECIDED, "note"].notna().all()
+
+
+@pytest.mark.parametrize("path", records.folder().glob("*/tables/tab-ladder.csv"), ids=lambda path: path.parts[-3])
+def test_a_null_that_was_recorded_is_no_rung(path):
+    with path.open(encoding="utf-8", newline="") as stream:
+        kinds = [row["kind"] for row in csv.DictReader(stream)]
+    table = records.table(path.parts[-3], "tables/tab-ladder")
+    assert table["kind"].tolist() == kinds
+    measured = table["auc"].notna() & ~table["kind"].isin(["model", "null"])
+    assert kinds.count("null") == 1
+    assert f"Of {measured.sum()} rungs" in ladders.conclusion(table)
 
 
 def test_a_run_that_is_not_recorded_is_told(capsys):

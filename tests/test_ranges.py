@@ -51,6 +51,22 @@ def test_another_set_of_the_same_films_seldom_lies_outside():
     assert outside <= 15
 
 
+def test_another_set_seldom_lies_above_where_scores_of_a_class_are_tied():
+    """Nets whose outputs are both cut at 0 score exactly one half; the target may miss all these but one."""
+    rng, above = np.random.default_rng(0), 0
+    y_true = np.arange(600) < 200
+    for _ in range(300):
+        one, other = (np.where(rng.uniform(size=600) < 0.03, 0.0, rng.normal(size=600) + 3 * y_true) for _ in range(2))
+        found, again = (np.sort(each[y_true])[5] for each in (one, other))
+        high = ranges.specificity(y_true, one, found)[1]
+        above += (other[~y_true] < again).mean() > high
+    assert above <= 12
+
+
+def test_equal_scores_leave_both_ends_open():
+    assert ranges.specificity([1, 1, 0], [0.5] * 3, 0.5) == (0, 1)
+
+
 def test_few_positives_leave_the_lower_end_open_and_many_close_it():
     for count, closed in ((40, False), (400, True)):
         y_true = np.r_[np.ones(count), np.zeros(100)]

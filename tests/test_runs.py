@@ -60,6 +60,30 @@ def test_only_the_papers_data_and_weights_test_the_paper():
         assert not runs.resolve(edition).tests("counts")
 
 
+@pytest.mark.parametrize(
+    ("edition", "settings", "told"),
+    [
+        ("covid-xray-5k", {"weights": "random", "recipe.epochs": 5}, "weights, recipe"),
+        ("open-cxr", {"split.covid": {"train": 10, "test": 20}}, "split"),
+        ("covid-xray-5k-rebuilt", {"options.cohen.views": None}, "options"),
+        ("tiny", {"preset.fit": "crop"}, "preset"),
+    ],
+)
+def test_a_run_that_asks_otherwise_does_not_pass_for_its_edition(edition, settings, told):
+    found, own = runs.about(runs.resolve(edition, settings=settings)), runs.resolve(edition).edition.about
+    assert found == f"This run set {told} otherwise than its edition, which says of itself: {own}"
+
+
+@pytest.mark.parametrize("settings", [{}, {"copies": 4}, {"models": ["resnet18"], "folders.cohen": "x", "seed": 3}])
+def test_an_editions_text_stands_alone_where_nothing_it_may_tell_was_changed(settings):
+    run = runs.resolve("tiny", settings=settings)
+    assert runs.about(run) == run.edition.about
+
+
+def test_a_runs_own_text_is_its_own():
+    assert runs.about(runs.resolve("tiny", settings={"copies": 9, "about": "Nine copies."})) == "Nine copies."
+
+
 def test_facts_are_kept_by_stage():
     run = runs.begin("tiny")
     with runs.timed(run, "one"):

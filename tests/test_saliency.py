@@ -6,7 +6,7 @@ import torch
 from scipy.special import expit
 from torch import nn
 
-from deepcovid_lib import backbones, finetune, saliency
+from deepcovid_lib import backbones, finetune, runs, saliency
 from deepcovid_lib.finetune import Draws
 
 MODELS = ["resnet18", "squeezenet1_1", "densenet121"]
@@ -74,3 +74,18 @@ def test_the_windows_cover_the_whole_film():
 
     maps = saliency.occlusion(Darkest(), film)
     assert maps.min() == maps.max() == 56**2
+
+
+def test_every_draw_is_another_head_and_another_backbone(monkeypatch):
+    own = backbones.load("resnet18", weights="random", seed=3)
+    run = runs.resolve("tiny", settings={"recipe.features": "raw"})
+    monkeypatch.setattr(saliency.stages, "backbone", lambda run, model: own)
+    one, same, other = (saliency.redrawn(run, "resnet18", draw=draw) for draw in (1, 1, 2))
+    for which in ("head", "head and backbone"):
+        assert torch.equal(one[which].head.weight, same[which].head.weight)
+        assert not torch.equal(one[which].head.weight, other[which].head.weight)
+    stems = [drawn["head and backbone"].backbone.conv1.weight for drawn in (one, same, other)] + [
+        own.module.conv1.weight
+    ]
+    assert [torch.equal(stems[0], stem) for stem in stems] == [True, True, False, False]
+    assert one["head"].backbone is own.module

@@ -48,7 +48,7 @@ def papers_scores(model):
     table = rows.pivot(index="threshold", columns="quantity", values="value").sort_index(ascending=False)
     covid, negative, above = [], [], 1.0
     for threshold, row in zip(table.index, table.itertuples(), strict=True):
-        covid += [threshold] * (round(row.sensitivity * 40) - len(covid))
+        covid += [*np.linspace(threshold, (3 * threshold + above) / 4, round(row.sensitivity * 40) - len(covid))]
         negative += [(threshold + above) / 2] * (round((1 - row.specificity) * 3000) - len(negative))
         above = threshold
     covid += [above / 2] * (40 - len(covid))
@@ -146,7 +146,7 @@ def test_scores_shaped_like_the_papers_agree_with_its_tables(papers_table):
     assert specificities["difference"].abs().max() < 0.0005
     closed = specificities["low"].gt(0) & specificities["high"].lt(1)
     assert specificities["verdict"].tolist() == [AGREES if each else NO_TEST for each in closed]
-    assert specificities.loc[~closed, "reason"].str.startswith("so few COVID-19 images cannot confirm it").all()
+    assert specificities.loc[~closed, "reason"].str.startswith(verdicts.WHY_OPEN).all()
     assert specificities["reason"].str.endswith(ranges.NOTE).all()
     assert specificities["low"].eq(0).any()
     assert closed.any()
@@ -290,6 +290,15 @@ def test_one_film_or_equal_scores_leave_an_area_without_a_verdict_and_do_not_sep
 
 
 # Counts
+
+
+def test_equal_scores_of_all_films_decide_nothing():
+    table = beside(
+        dict.fromkeys(MODELS, frame([0.5] * 40, [0.5] * 1700, {name: [0.5] * 100 for name in chexpert.DISEASES}))
+    )
+    performance = table[table["quantity"].str.contains("specificity|area") | table.index.str.contains("margin")]
+    assert len(performance) > 25
+    assert set(performance["verdict"]) == {NO_TEST}
 
 
 def test_counts_come_from_the_funnel_of_the_papers_source(papers_table):

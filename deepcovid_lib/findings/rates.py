@@ -19,6 +19,8 @@ from deepcovid_lib.findings.evidence import (
     lacks,
 )
 
+FEW = f"a class has images of fewer than {FEWEST_PATIENTS} patients"
+
 
 def specificities(evidence: Evidence, *, least: float, most: float, of: str) -> Finding:
     """Test specificities against a range; `of` is ``every`` model, ``half`` (more than half), ``mean`` or ``highest``.
@@ -39,9 +41,8 @@ def specificities(evidence: Evidence, *, least: float, most: float, of: str) -> 
     rates = _rates(evidence, "specificity")
     if rates is None:
         return Finding(None, reason=NO_CLASS)
-    scores = next(iter(evidence.scores.values()))
-    if scores.groupby("label")["patient_id"].nunique().min() < FEWEST_PATIENTS:
-        return Finding(None, reason=f"a class has images of fewer than {FEWEST_PATIENTS} patients")
+    if _few(evidence):
+        return Finding(None, reason=FEW)
     if of == "mean":
         value, low, high = rates[["value", "anew_low", "anew_high"]].mean()
         return Finding(
@@ -69,11 +70,14 @@ def specificities(evidence: Evidence, *, least: float, most: float, of: str) -> 
 def better_specificity(evidence: Evidence, *, models: Sequence[str]) -> Finding:
     """Test that the worst of some models has a higher specificity than the best of the others.
 
-    It holds where their ranges lie apart, of `ranges.specificity`; so do the bounds of the difference.
+    It holds where their ranges lie apart, of `ranges.specificity`; so do the bounds of the difference. Images of fewer
+    than five patients of a class decide nothing.
     """
     rates = _rates(evidence, "specificity")
     if rates is None:
         return Finding(None, reason=NO_CLASS)
+    if _few(evidence):
+        return Finding(None, reason=FEW)
     values = rates.set_index("model")["value"]
     own, others = values[values.index.isin(models)], values[~values.index.isin(models)]
     if set(own.index) != set(models) or others.empty:
@@ -215,6 +219,11 @@ def _rates(evidence: Evidence, quantity: str) -> pd.DataFrame | None:
     if table["value"].isna().any():
         return None
     return table[table["quantity"] == quantity].reset_index(drop=True)
+
+
+def _few(evidence: Evidence) -> bool:
+    scores = next(iter(evidence.scores.values()))
+    return scores.groupby("label")["patient_id"].nunique().min() < FEWEST_PATIENTS
 
 
 def _counted(row: pd.Series) -> str:
