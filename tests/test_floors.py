@@ -184,15 +184,15 @@ def test_the_recorded_ladders_are_complete_and_tell_no_name():
 def test_the_sizes_are_those_of_each_class(open_cxr):
     run, films = open_cxr
     for number, row in enumerate(films.itertuples()):
-        side = (30, 40 + number) if row.label == "covid" else (64, 64)
-        Image.new("L", side).save(row.path)
+        side = (50, 60 + number) if row.label == "covid" else (64, 64)
+        Image.fromarray(np.arange(side[0] * side[1], dtype=np.uint8).reshape(side[::-1])).save(row.path)
     films = films.assign(sha256=[sha256(path) for path in films["path"]]).sample(frac=1, random_state=0)
     table = floors.stored(run, films)
     assert table["films"].tolist() == [14, 30]
-    assert table.loc[0].tolist()[2:] == [30, 30, 30, 40, 46.5, 53]
-    assert floors.widths(table) == "COVID-19: 30 pixels wide; Non-COVID: 64 pixels wide"
+    assert table.loc[0].tolist()[2:] == [50, 50, 50, 60, 66.5, 73]
+    assert floors.widths(table) == "COVID-19: 50 pixels wide; Non-COVID: 64 pixels wide"
     alone = floors.stored(run, films[films["label"] == "covid"])
-    assert floors.widths(alone) == "COVID-19: 30 pixels wide"
+    assert floors.widths(alone) == "COVID-19: 50 pixels wide"
 
 
 @pytest.mark.parametrize("path", records.folder().glob("*/tables/tab-ladder.csv"), ids=lambda path: path.parts[-3])
