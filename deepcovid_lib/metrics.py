@@ -183,7 +183,7 @@ def proportion_interval(successes: int, trials: int, *, method: str, confidence:
     named = {"wilson": "wilson", "clopper-pearson": "beta"}[method]
     low, high = proportion_confint(successes, trials, alpha=1 - confidence, method=named)
     low, high = 0.0 if successes == 0 else low, 1.0 if successes == trials else high  # exact, whatever the rounding
-    return Interval(max(0.0, float(low)), min(1.0, float(high)))
+    return Interval(float(low), float(high))
 
 
 def calibration_error(y_true: ArrayLike, y_score: ArrayLike, *, bins: int) -> float:

@@ -189,7 +189,7 @@ def test_wilson_and_clopper_pearson_agree_with_statsmodels_at_the_papers_counts(
 def test_the_bounds_of_none_and_of_all_are_0_and_1_to_the_digit():
     for method in ("wilson", "clopper-pearson"):
         for trials in range(1, 400):
-            none, every = (metrics.proportion_interval(hits, trials, method=method) for hits in (0, trials))
+            none, every = (metrics.proportion_interval(hits, trials, method=method) for hits in (0, float(trials)))
             assert (none.low, every.high) == (0.0, 1.0)
             assert 0 < none.high < 1
             assert 0 < every.low < 1
@@ -399,6 +399,12 @@ def test_a_class_of_fewer_than_five_patients_has_no_bootstrap_interval():
         assert 0 < known.auc < 1
 
 
+def test_replicates_of_which_none_lies_below_the_area_have_bounds_where_they_differ():
+    known = metrics.auc_interval(*random_images(103, positives=6, negatives=6), method="bootstrap", replicates=3)
+    assert known.auc == pytest.approx(11 / 12)
+    assert known.low < known.high
+
+
 def test_order_of_images_changes_nothing_for_patients_either():
     y_true, y_score = random_images(16)
     patients = np.arange(340) // 2
@@ -567,6 +573,7 @@ two = {"y_true": [1, 0], "y_score": [0.5, 0.5]}
         (lambda: metrics.proportion_interval(1, 4, method="wald", confidence=-0.5), "confidence"),
         (lambda: metrics.proportion_interval(1, 4, method="wald", confidence=0), "confidence"),
         (lambda: metrics.proportion_interval(1, 4, method="wald", confidence=1), "confidence"),
+        (lambda: metrics.proportion_interval(1, 4, method="wald", confidence=95), "confidence"),
         (lambda: metrics.auc_interval(**two, method="jackknife"), "jackknife"),
         (lambda: metrics.auc_interval(**two, method="delong", groups=[1, 2]), "bootstrap"),
         (lambda: metrics.auc_interval(**two, method="bootstrap", groups=[1]), "2 labels but 1 groups"),

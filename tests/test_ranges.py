@@ -63,6 +63,10 @@ def test_another_set_seldom_lies_above_where_scores_of_a_class_are_tied():
     assert above <= 12
 
 
+def test_few_positives_leave_the_upper_end_open_where_many_of_them_may_be_missed():
+    assert ranges.specificity([1] * 8 + [0] * 20, np.r_[np.arange(8) + 5, np.arange(20)], threshold=12)[1] == 1
+
+
 def test_equal_scores_leave_both_ends_open():
     assert ranges.specificity([1, 1, 0], [0.5] * 3, 0.5) == (0, 1)
 
