@@ -180,8 +180,9 @@ def likeness(maps: np.ndarray, others: Iterable[Mapping[str, np.ndarray]]) -> pd
     Returns
     -------
     DataFrame
-        ``redrawn, films, draws``; ``without``, the maps that are the same everywhere and have no correlation. Of each
-        draw's mean correlation (Spearman, over the places of a film, -1 to 1): ``lowest, highest``; the mean ``size``
+        ``redrawn, films``; ``draws``, those that gave a map; ``without``, the pairs of maps of which one is the same
+        everywhere and that have no correlation. Of each draw's mean correlation (Spearman, over the places of a film,
+        -1 to 1): ``lowest, highest``; the mean ``size``
         (0 to 1) with its 95% interval ``low, high`` by Student's *t* over the draws, NaN for fewer than five.
 
     Examples
@@ -201,7 +202,12 @@ def likeness(maps: np.ndarray, others: Iterable[Mapping[str, np.ndarray]]) -> pd
         each = pd.DataFrame(correlations)
         means = each.mean(axis=1)
         size, low, high = interval(means.abs(), means.index)
-        row = {"redrawn": name, "films": len(maps), "draws": len(means), "without": int(each.isna().sum().sum())}
+        row = {
+            "redrawn": name,
+            "films": len(maps),
+            "draws": int(means.notna().sum()),
+            "without": int(each.isna().sum().sum()),
+        }
         row |= {"lowest": means.min(), "highest": means.max(), "size": size, "low": max(low, 0.0), "high": high}
         rows.append(row)
     return pd.DataFrame(rows)

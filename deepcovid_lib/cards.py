@@ -19,6 +19,7 @@ import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
 from deepcovid_lib import metrics, people, records, runs, stages, style, tables
+from deepcovid_lib.editions import Edition
 from deepcovid_lib.runs import Run
 
 FEWEST = 12
@@ -38,6 +39,21 @@ FITS = {"squash": "the whole film, squeezed to", "crop": "the middle of the film
 OPTIMIZERS = {"adam": "Adam", "sgd": "stochastic gradient descent (momentum 0.9, the rate a tenth every 7 epochs)"}
 
 
+def recipe(edition: Edition) -> str:
+    """Say how an edition's heads are trained.
+
+    Examples
+    --------
+    >>> recipe(runs.resolve("covid-xray-5k").edition)
+    'Adam, learning rate 0.0001, batches of 20, 100 epochs, weight decay 0, cross-entropy'
+    """
+    asked = edition.recipe
+    return (
+        f"{OPTIMIZERS[asked.optimizer]}, learning rate {asked.learning_rate:g}, batches of {asked.batch_size}, "
+        f"{asked.epochs} epochs, weight decay {asked.weight_decay:g}, cross-entropy"
+    )
+
+
 def described(run: Run) -> pd.DataFrame:
     """Return what a run's models are: ``item, answer``, both text; it needs no images.
 
@@ -47,7 +63,6 @@ def described(run: Run) -> pd.DataFrame:
     '2020'
     """
     edition = run.edition
-    recipe = edition.recipe
     training, augmented, others, tested, cleared = (f"{count:,}" for count in stages.counts(run)["run"])
     scale = {"raw": "as the network gives them", "standardised": "standardised on the training images"}
     sources = dict.fromkeys((edition.positives, edition.negatives))
@@ -55,9 +70,8 @@ def described(run: Run) -> pd.DataFrame:
         "networks": ", ".join(style.model(model).label for model in edition.models),
         "weights of the backbone": WEIGHTS[edition.weights],
         "trained part": "the last layer alone; the backbone is frozen",
-        "recipe": f"{OPTIMIZERS[recipe.optimizer]}, learning rate {recipe.learning_rate:g}, batches of "
-        f"{recipe.batch_size}, {recipe.epochs} epochs, weight decay {recipe.weight_decay:g}, cross-entropy",
-        "features": scale[recipe.features],
+        "recipe": recipe(edition),
+        "features": scale[edition.recipe.features],
         "seed": edition.seed,
         "input": f"{FITS[edition.preset.fit]} {edition.preset.size} × {edition.preset.size} pixels",
         "output": "a score from 0 to 1; COVID-19 is called where it reaches the threshold",

@@ -38,7 +38,7 @@ def seen(run: Run, chosen: pd.DataFrame, networks: Sequence[str]) -> list[Rung]:
     networks : sequence of str
         Backbones whose features become rungs, with the run's weights. What the cache has is not computed again.
     """
-    small = thumbnails.gather(chosen, fit=run.edition.preset.fit, cache=run.cache)
+    small = thumbnails.gather(chosen, cache=run.cache)
     pictures = rungs.pictures(small)
     grey = next(rung.values for rung in pictures if rung.name == "8x8 grey")
     return [
@@ -149,7 +149,7 @@ def same_source(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:
             for name, column in (("films", "image_id"), ("patients", "patient_id"))
         }
         if one.any() and other.any():
-            small = thumbnails.gather(own, fit=run.edition.preset.fit, cache=run.cache)
+            small = thumbnails.gather(own, cache=run.cache)
             measured = [
                 _measured(rung, y_true, patients, run.edition.seed)
                 for rung in rungs.pictures(small)
@@ -171,7 +171,7 @@ def stored(run: Run, chosen: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         ``class, films``; in pixels, ``width_lowest, width_median, width_highest`` and the same of the ``height``.
     """
-    small = thumbnails.gather(chosen, fit=run.edition.preset.fit, cache=run.cache)
+    small = thumbnails.gather(chosen, cache=run.cache)
     rows = []
     for label, look in style.CLASSES.items():
         sizes = small.files[(chosen["label"] == label).to_numpy()]

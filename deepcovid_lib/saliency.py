@@ -136,6 +136,28 @@ def places(network: nn.Sequential, films: Tensor, *, model: str) -> tuple[int, i
     return tuple(method.attribute(films[:1].clone().requires_grad_()).shape[2:])
 
 
+def noise(places: tuple[int, int], *, films: int, size: int, seed: int) -> np.ndarray:
+    """Return maps of chance: normal noise at a Grad-CAM map's places, brought to a film's size as such a map is.
+
+    Parameters
+    ----------
+    places : tuple of int
+        Rows and columns, of `places`.
+    films, size, seed : int
+
+    Returns
+    -------
+    ndarray of float64, shape (films, size, size)
+
+    Examples
+    --------
+    >>> noise((7, 7), films=2, size=224, seed=0).shape
+    (2, 224, 224)
+    """
+    drawn = torch.randn(films, 1, *places, generator=torch.Generator().manual_seed(seed))
+    return LayerAttribution.interpolate(drawn, (size, size), interpolate_mode="bilinear")[:, 0].double().numpy()
+
+
 def occlusion(network: nn.Sequential, films: Tensor) -> np.ndarray:
     """Map the evidence by covering a film's parts, one after another, with its mean grey.
 

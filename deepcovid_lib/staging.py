@@ -14,6 +14,7 @@ import yaml
 from deepcovid_lib import (
     address,
     artefacts,
+    cards,
     citations,
     coverage,
     explorer,
@@ -137,6 +138,7 @@ def _stage_written(run: Run, target: Path, files: list[str], *, films: bool) -> 
     write_json(gathered, target / "imprints.json")
     _stage_downloads(run, target / "publish", gathered)
     of_run = {"run-name": run.name, "run-title": run.edition.title, "run-about": runs.about(run)}
+    of_run |= {"run-recipe": cards.recipe(run.edition), "run-copies": f"makes {run.edition.copies}"}
     write_json({**of_run, "trust": stages.trust(run)}, target / "values.json")
     explored = explorer.html(stages.all_scores(run), run=run.name, fallback=images(known["fig-roc"], "../files/"))
     (target / "explorer.html").write_text(explored, "utf-8")

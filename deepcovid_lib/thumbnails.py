@@ -37,15 +37,13 @@ class Thumbnails(NamedTuple):
     files: np.ndarray
 
 
-def gather(films: pd.DataFrame, *, fit: str, cache: str | Path) -> Thumbnails:
+def gather(films: pd.DataFrame, *, cache: str | Path) -> Thumbnails:
     """Return the small form of films, from the cache or, read once, from their files.
 
     Parameters
     ----------
     films : DataFrame
         ``path`` and ``sha256``, in any order; the result is in theirs.
-    fit : {"squash", "crop"}
-        How a film becomes a square, as in `images.Preset`.
     cache : path-like
         A set of films is one file in its folder ``thumbnails``.
 
@@ -58,11 +56,11 @@ def gather(films: pd.DataFrame, *, fit: str, cache: str | Path) -> Thumbnails:
     def make() -> dict[str, np.ndarray]:
         with ThreadPoolExecutor(READERS) as pool:
             listed = zip(films["path"], films["sha256"], strict=True)
-            found = pool.map(lambda film: _measured(unchanged(*film), fit), listed)
+            found = pool.map(lambda film: _measured(unchanged(*film)), listed)
             pixels, files = zip(*track(found, label="thumbnails", total=len(films)), strict=True)
         return {"pixels": np.stack(pixels), "files": np.array(files, np.int64)}
 
-    named = f"{fingerprint(images.__file__, __file__)} {fit} {' '.join(films['sha256'])}"
+    named = f"{fingerprint(images.__file__, __file__)} {' '.join(films['sha256'])}"
     return Thumbnails(**kept(Path(cache) / "thumbnails", named, make))
 
 
@@ -149,6 +147,6 @@ def _cells(channels: np.ndarray, cells: int) -> np.ndarray:
     return fields.reshape(count, -1)
 
 
-def _measured(path: str, fit: str) -> tuple[np.ndarray, tuple[int, int, int]]:
+def _measured(path: str) -> tuple[np.ndarray, tuple[int, int, int]]:
     film = images.read(path)
-    return images.fit(film, images.Preset(size=SIDE, fit=fit)), (os.stat(path).st_size, *film.shape[:2])
+    return images.fit(film, images.Preset(size=SIDE)), (os.stat(path).st_size, *film.shape[:2])

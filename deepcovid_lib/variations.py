@@ -1,4 +1,4 @@
-"""Recipes compared: one factor changed at a time, on the run's own films, seed and first head."""
+"""Recipes compared: one factor changed at a time, on the run's own films, under the same seeds of the head."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from deepcovid_lib.checks import FEWEST_PATIENTS
 from deepcovid_lib.finetune import Recipe
 from deepcovid_lib.frozen import Part
 from deepcovid_lib.problems import Problem
+from deepcovid_lib.progress import track
 from deepcovid_lib.runs import Run
 
 COPIES = (4, 1)
 DECAYS = (1e-4, 1e-2)
+SEEDS = 10
 SAME = 1e-6
 OPTIMIZERS = {"adam": "Adam", "sgd": "SGD with a step schedule"}
 
@@ -51,8 +53,7 @@ def variations(run: Run) -> list[Variation]:
     """List what differs from the run's own way in one factor and can be trained on its cached features.
 
     The optimizer is the other one; copies are fewer than the run's; weight decay is added, or removed where the run has
-    some. The last one changes the seed of the head alone (its first weights and the order of the rows): the yardstick
-    for the others, since nobody would call it a better recipe.
+    some.
 
     References
     ----------
@@ -68,7 +69,6 @@ def variations(run: Run) -> list[Variation]:
     copies | no augmented copies
     weight decay | weight decay 0.0001
     weight decay | weight decay 0.01
-    seed | another seed of the head
     """
     own = reference(run)
     other = "sgd" if own.recipe.optimizer == "adam" else "adam"
@@ -83,7 +83,7 @@ def variations(run: Run) -> list[Variation]:
     for decay in decays:
         label = f"weight decay {decay:g}" if decay else "no weight decay"
         found.append(_changed(own, "weight decay", label, weight_decay=decay))
-    return [*found, own._replace(factor="seed", label="another seed of the head", seed=own.seed + 1)]
+    return found
 
 
 def scores(train: Part, test: Part, variation: Variation, *, model: str, features: str) -> np.ndarray:
@@ -110,13 +110,16 @@ def scores(train: Part, test: Part, variation: Variation, *, model: str, feature
 
 
 def compared(run: Run, model: str) -> pd.DataFrame:
-    """Train every variation and compare it with the run's own scores on the same test films.
+    """Train every variation and the run's own recipe under ten seeds, and compare them on the same test films.
+
+    A seed gives a head its first weights and the order of its rows; the first one is the run's.
 
     Returns
     -------
     DataFrame
-        ``factor, variation, reference_auc, auc``; ``difference`` with ``low, high``, of `auc_difference`; and a
-        ``verdict`` by that interval: ``better``, ``worse``, ``no difference seen``, or ``cannot be decided``.
+        ``factor, variation``; ``reference_auc, auc``, means over the seeds; ``difference`` with ``low, high``, of
+        `auc_difference`; a ``verdict`` by that interval: ``better``, ``worse``, ``no difference seen``, or ``cannot be
+        decided``; ``reference_lowest, reference_highest``, how far the seed alone moves the reference's area.
 
     Raises
     ------
@@ -125,24 +128,31 @@ def compared(run: Run, model: str) -> pd.DataFrame:
     """
     train, test = frozen.sides(run, model)
     told = stages.scores(run, model).set_index("image_id").loc[test.rows["image_id"]]
-    options = {"model": model, "features": run.edition.recipe.features}
-    again = scores(train, test, reference(run), **options)
-    if not np.allclose(again, told["score"], rtol=0, atol=SAME):
+
+    def trained(way: Variation) -> np.ndarray:
+        options = {"model": model, "features": run.edition.recipe.features}
+        ways = (way._replace(seed=way.seed + number) for number in range(SEEDS))
+        return np.stack([scores(train, test, each, **options) for each in ways])
+
+    again = trained(reference(run))
+    if not np.allclose(again[0], told["score"], rtol=0, atol=SAME):
         raise Problem(
             "the run's recipe does not give these scores again",
             file=(run.fit(model) / "scores.csv").relative_to(run.root),
             remedy="delete the fit's folder to train again",
         )
+    areas = [comparison(test.labels, each, each, told["patient_id"])["auc"] for each in again]
+    seeds = {"reference_lowest": min(areas), "reference_highest": max(areas)}
     rows = []
-    for variation in variations(run):
-        found = scores(train, test, variation, **options)
+    for variation in track(variations(run), label="recipes"):
         row = {"factor": variation.factor, "variation": variation.label}
-        rows.append(row | comparison(test.labels, again, found, told["patient_id"]))
+        row |= comparison(test.labels, again, trained(variation), told["patient_id"])
+        rows.append(row | seeds)
     return pd.DataFrame(rows)
 
 
 def comparison(y_true: ArrayLike, reference: ArrayLike, score: ArrayLike, patients: ArrayLike) -> dict[str, object]:
-    """Return one row of `compared` from the scores of both ways.
+    """Return the areas of `compared`, their difference and the verdict from the scores of both ways.
 
     Examples
     --------
@@ -151,8 +161,8 @@ def comparison(y_true: ArrayLike, reference: ArrayLike, score: ArrayLike, patien
     """
     found = auc_difference(y_true, score, reference, groups=patients)
     positive = np.asarray(y_true, dtype=bool)
-    wins = [_wins(positive, np.asarray(each, float)) for each in (reference, score)]
-    areas = [float(each.mean()) if each.size else math.nan for each in wins]
+    wins = [[_wins(positive, each) for each in np.atleast_2d(np.asarray(way, float))] for way in (reference, score)]
+    areas = [float(np.mean(each)) if each[0].size else math.nan for each in wins]
     row = {"reference_auc": areas[0], "auc": areas[1], **found._asdict()}
     return row | {"verdict": verdict(found)}
 
@@ -170,11 +180,14 @@ def auc_difference(
 
     Parameters
     ----------
-    y_true, score, reference : array-like of shape (n,)
-        1 for COVID-19, 0 otherwise; two scores of the same images. A tie counts one half.
+    y_true : array-like of shape (n,)
+        1 for COVID-19, 0 otherwise.
+    score, reference : array-like of shape (n,) or (seeds, n)
+        Two scores of the same images, or of each under the same seeds. A tie counts one half.
     groups : array-like of shape (n,)
         Patients: within each class they are drawn with all their images, the same ones for both scores.
     replicates, seed : int
+        Each replicate draws the seeds anew, too, where there are several.
 
     Returns
     -------
@@ -190,14 +203,19 @@ def auc_difference(
     positive = np.asarray(y_true, dtype=bool)
     if positive.all() or not positive.any():
         return Difference(math.nan, math.nan, math.nan)
-    gained = _wins(positive, np.asarray(score, float)) - _wins(positive, np.asarray(reference, float))
+    ways = (np.atleast_2d(np.asarray(way, float)) for way in (score, reference))
+    gained = np.stack([_wins(positive, own) - _wins(positive, other) for own, other in zip(*ways, strict=True)])
     codes = [pd.factorize(np.asarray(groups)[of_class])[0] for of_class in (positive, ~positive)]
     mean = float(gained.mean())
     if min(each.max() + 1 for each in codes) < FEWEST_PATIENTS:
         return Difference(mean, math.nan, math.nan)
     rng = np.random.default_rng(seed)
     found, other = (_drawn(each, replicates, rng) for each in codes)
-    drawn = ((found @ gained) * other).sum(axis=1) / (found.sum(axis=1) * other.sum(axis=1))
+    by_seed = np.stack([((found @ each) * other).sum(axis=1) for each in gained], axis=1)
+    drawn = by_seed / (found.sum(axis=1) * other.sum(axis=1))[:, None]
+    if len(gained) > 1:
+        drawn = drawn * rng.multinomial(len(gained), np.full(len(gained), 1 / len(gained)), size=replicates)
+    drawn = drawn.sum(axis=1) / len(gained)
     if gained.any() and np.ptp(drawn) < 1e-9:
         return Difference(mean, math.nan, math.nan)
     low, high = np.quantile(drawn, [0.025, 0.975])

@@ -125,6 +125,7 @@ def test_likeness_is_the_rank_correlation():
     assert table["size"].tolist()[:3] == pytest.approx([abs(expected), 1, 1])
     assert table["lowest"].tolist()[1:3] == pytest.approx([1, -1])
     assert table["without"].tolist() == [0, 0, 0, 6]
+    assert table["draws"].tolist() == [1, 1, 1, 0]
     assert table.loc[3, ["lowest", "highest", "size", "low", "high"]].isna().all()
 
 

@@ -195,7 +195,9 @@ def test_the_sizes_are_those_of_each_class(open_cxr):
     assert floors.widths(alone) == "COVID-19: 50 pixels wide"
 
 
-@pytest.mark.parametrize("path", records.folder().glob("*/tables/tab-ladder.csv"), ids=lambda path: path.parts[-3])
+@pytest.mark.parametrize(
+    "path", sorted(records.folder().glob("*/tables/tab-ladder.csv")), ids=lambda path: path.parts[-3]
+)
 def test_a_null_that_was_recorded_is_no_rung(path):
     with path.open(encoding="utf-8", newline="") as stream:
         kinds = [row["kind"] for row in csv.DictReader(stream)]

@@ -20,50 +20,44 @@ def films(tmp_path):
     return pd.DataFrame({"path": [str(path) for path in paths], "sha256": [sha256(path) for path in paths]})
 
 
-@pytest.mark.parametrize("fit", ["squash", "crop"])
-def test_they_are_the_films_at_80_pixels_in_order(films, fit, tmp_path):
-    small = thumbnails.gather(films, fit=fit, cache=tmp_path / "cache")
+def test_they_are_the_whole_films_at_80_pixels_in_order(films, tmp_path):
+    small = thumbnails.gather(films, cache=tmp_path / "cache")
     for row, path in enumerate(films["path"]):
         film = images.read(path)
-        assert (small.pixels[row] == images.fit(film, images.Preset(size=80, fit=fit))).all()
+        assert (small.pixels[row] == images.fit(film, images.Preset(size=80, fit="squash"))).all()
         assert small.files[row].tolist()[1:] == list(film.shape[:2])
 
 
 def test_a_second_call_reads_no_film_and_damage_is_mended(films, tmp_path, monkeypatch):
-    before = thumbnails.gather(films, fit="squash", cache=tmp_path / "cache")
+    before = thumbnails.gather(films, cache=tmp_path / "cache")
     read = images.read
     monkeypatch.setattr(thumbnails.images, "read", lambda path: pytest.fail("read again"))
-    again = thumbnails.gather(films, fit="squash", cache=tmp_path / "cache")
+    again = thumbnails.gather(films, cache=tmp_path / "cache")
     assert (again.pixels == before.pixels).all()
     (kept,) = (tmp_path / "cache" / "thumbnails").iterdir()
     monkeypatch.setattr(thumbnails.images, "read", read)
     np.savez(tmp_path / "other.npz", pixels=before.pixels // 2, files=before.files, seal="0" * 64)
     for damage in (kept.read_bytes()[:300], b"", b"not an archive", (tmp_path / "other.npz").read_bytes()):
         kept.write_bytes(damage)
-        assert (thumbnails.gather(films, fit="squash", cache=tmp_path / "cache").pixels == before.pixels).all()
+        assert (thumbnails.gather(films, cache=tmp_path / "cache").pixels == before.pixels).all()
 
 
-def test_other_films_another_fit_and_other_code_are_other_files(films, tmp_path, monkeypatch):
-    for chosen, fit in (
-        (films, "squash"),
-        (films[:2], "squash"),
-        (films, "crop"),
-        (films[::-1], "squash"),
-    ):
-        thumbnails.gather(chosen, fit=fit, cache=tmp_path)
-    assert len(list((tmp_path / "thumbnails").iterdir())) == 4
+def test_other_films_and_other_code_are_other_files(films, tmp_path, monkeypatch):
+    for chosen in (films, films[:2], films[::-1]):
+        thumbnails.gather(chosen, cache=tmp_path)
+    assert len(list((tmp_path / "thumbnails").iterdir())) == 3
     monkeypatch.setattr(thumbnails, "fingerprint", lambda *sources: "other code")
-    thumbnails.gather(films, fit="squash", cache=tmp_path)
-    assert len(list((tmp_path / "thumbnails").iterdir())) == 5
+    thumbnails.gather(films, cache=tmp_path)
+    assert len(list((tmp_path / "thumbnails").iterdir())) == 4
 
 
 def test_an_unreadable_film_is_told(films, tmp_path):
     with open(films["path"][1], "wb"):
         pass
     with pytest.raises(Problem, match=r"1\.png: has changed since the manifest was written; restore it"):
-        thumbnails.gather(films, fit="squash", cache=tmp_path)
+        thumbnails.gather(films, cache=tmp_path)
     with pytest.raises(Problem, match="an empty file"):
-        thumbnails.gather(films.assign(sha256=films["path"].map(sha256)), fit="squash", cache=tmp_path)
+        thumbnails.gather(films.assign(sha256=films["path"].map(sha256)), cache=tmp_path)
 
 
 @pytest.mark.parametrize("cells", [8, 16])

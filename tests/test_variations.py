@@ -59,7 +59,6 @@ def test_variations_start_from_the_runs_own_recipe(settings, labels):
         "SGD with a step schedule",
         "weight decay 0.0001",
         "weight decay 0.01",
-        "another seed of the head",
     }
     assert labels <= found
     assert found - labels <= common
@@ -124,6 +123,29 @@ def test_the_interval_agrees_with_a_loop_over_drawn_patients():
     assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.025)
 
 
+def test_the_difference_over_seeds_is_the_mean_and_their_spread_widens_the_interval():
+    y_true, a, b = scored()
+    rng, groups = np.random.default_rng(5), np.arange(len(y_true))
+    ways = [
+        np.stack([way + spread * rng.normal(size=len(way)) for _ in range(10)]) for way, spread in ((a, 0.0), (b, 3.0))
+    ]
+    found = auc_difference(y_true, *ways, groups=groups)
+    each = [auc_difference(y_true, one, other, groups=groups).difference for one, other in zip(*ways, strict=True)]
+    assert found.difference == pytest.approx(np.mean(each))
+    fixed = auc_difference(y_true, np.repeat(a[None], 10, axis=0), np.repeat(b[None], 10, axis=0), groups=groups)
+    assert fixed == pytest.approx(auc_difference(y_true, a, b, groups=groups), abs=0.005)
+    assert fixed.difference == pytest.approx(auc_difference(y_true, a, b, groups=groups).difference)
+
+
+def test_one_seed_in_ten_that_differs_is_no_verdict():
+    y_true = np.arange(400) < 100
+    same = np.random.default_rng(0).normal(size=400) + y_true
+    once = np.stack([same] * 9 + [same + 2 * y_true])
+    assert variations.verdict(auc_difference(y_true, same + 2 * y_true, same, groups=np.arange(400))) == "better"
+    over = auc_difference(y_true, once, np.stack([same] * 10), groups=np.arange(400))
+    assert variations.verdict(over) == "no difference seen"
+
+
 def test_equal_scores_do_not_differ():
     y_true, a, _ = scored(60)
     assert auc_difference(y_true, a, a, groups=np.arange(60)) == (0, 0, 0)
@@ -159,10 +181,16 @@ def test_an_area_just_below_one_is_not_one():
 
 
 def test_the_runs_own_scores_are_the_reference(monkeypatch):
-    table = variations.compared(made(monkeypatch), "resnet18")
-    assert table["factor"].tolist() == ["optimizer", "copies", "weight decay", "weight decay", "seed"]
-    told = stages.scores(None, None)
-    assert table["reference_auc"].to_numpy() == pytest.approx(roc_auc_score(told["label"] == "covid", told["score"]))
+    run = made(monkeypatch)
+    table = variations.compared(run, "resnet18")
+    assert table["factor"].tolist() == ["optimizer", "copies", "weight decay", "weight decay"]
+    own = variations.reference(run)
+    ways = [own._replace(seed=own.seed + number) for number in range(variations.SEEDS)]
+    areas = [roc_auc_score(TEST.labels, variations.scores(TRAIN, TEST, way, **OPTIONS)) for way in ways]
+    assert table["reference_auc"].to_numpy() == pytest.approx(np.mean(areas))
+    assert table["reference_lowest"].to_numpy() == pytest.approx(min(areas))
+    assert table["reference_highest"].to_numpy() == pytest.approx(max(areas))
+    assert min(areas) < max(areas)
     assert np.allclose(table["auc"] - table["reference_auc"], table["difference"], atol=2e-4)
 
 

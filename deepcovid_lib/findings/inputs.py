@@ -108,7 +108,7 @@ def loss_falls(evidence: Evidence) -> Finding:
             return Finding(None, reason="the training was not recorded, or has one epoch")
         ratios[model] = float(history["loss"].iloc[-1] / history["loss"].iloc[0])
     if not ratios:
-        return Finding(None, reason="no model")
+        return Finding(None, reason="none of the paper's networks")
     highest = max(ratios, key=ratios.get)
     return Finding(ratios[highest] < 1, ratios[highest], reason=style.model(highest).label)
 
@@ -123,7 +123,7 @@ def last_layer(evidence: Evidence) -> Finding:
     (True, 1026)
     """
     if not evidence.heads:
-        return Finding(None, reason="recorded scores do not hold what was trained")
+        return Finding(None, reason="no head of the paper's networks is at hand; recorded scores hold none")
     holds = all(trained == layer for trained, layer in evidence.heads.values())
     number = sum(math.prod(shape) for trained, _ in evidence.heads.values() for shape in trained.values())
     return Finding(holds, number, reason="over all models; features are computed before training")

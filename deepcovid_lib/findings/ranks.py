@@ -52,7 +52,7 @@ def ranked(evidence: Evidence, *, above: Sequence[str], below: Sequence[str]) ->
             return Finding(None, reason="a group has no images")
         told[model] = _apart(own, upper)
     if not told:
-        return Finding(None, reason="no model")
+        return Finding(None, reason="none of the paper's networks")
     lowest = min(told, key=lambda model: told[model].value)
     least, reasons = told[lowest], {finding.reason for finding in told.values()} - {""}
     reason = "; ".join([f"least in {style.model(lowest).label}", *sorted(reasons)])

@@ -201,7 +201,7 @@ def rates_vary(evidence: Evidence) -> Finding:
             return Finding(None, reason=NO_CLASS)
         numbers.append(scores["score"].nunique())
     if not numbers:
-        return Finding(None, reason="no model")
+        return Finding(None, reason="none of the paper's networks")
     if min(numbers) == 1:
         return Finding(None, 1, reason="a model gives every image the same score")
     return Finding(True, min(numbers))

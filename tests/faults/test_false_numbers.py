@@ -166,7 +166,7 @@ def test_an_overwritten_film_is_refused_wherever_it_is_read(run):
     rows = stages.manifest(run)
     readers = {
         "features": lambda: stages.extract(run, "resnet18"),
-        "small copies": lambda: thumbnails.gather(rows, fit="squash", cache=run.cache),
+        "small copies": lambda: thumbnails.gather(rows, cache=run.cache),
         "duplicates": lambda: leakage.near_duplicates(rows),
         "examples": lambda: films.samples(run),
         "marks": lambda: films.marked(run),
