@@ -484,6 +484,7 @@ def test_calibration_bins_are_closed_on_the_right():
     assert metrics.calibration_error([1, 0], [0.5, 0.6], bins=2) == pytest.approx((0.5 + 0.6) / 2)
     assert metrics.calibration_error([1, 0], [0.3, 0.4], bins=10) == pytest.approx((0.7 + 0.4) / 2)
     assert metrics.calibration_error([1, 0], [0.0, 1.0], bins=10) == 1.0
+    assert metrics.calibration_error([1, 0], [0.0, 0.1], bins=2) == pytest.approx(0.45)
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.floats(0.001, 0.999)), min_size=1, max_size=20))

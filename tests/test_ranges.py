@@ -68,7 +68,25 @@ def test_few_positives_leave_the_upper_end_open_where_many_of_them_may_be_missed
 
 
 def test_equal_scores_leave_both_ends_open():
-    assert ranges.specificity([1, 1, 0], [0.5] * 3, 0.5) == (0, 1)
+    assert ranges.specificity([1] * 40 + [0] * 400, [0.5] * 440, 0.5) == (0, 1)
+
+
+@pytest.mark.parametrize("first", ["highest", "lowest"])
+def test_the_order_of_images_changes_no_range(first):
+    y_true, scores = np.r_[np.ones(40), np.zeros(100)], np.r_[np.arange(40) + 30.5, np.arange(100)]
+    order = np.argsort(scores)[:: -1 if first == "highest" else 1]
+    known = ranges.specificity(y_true, scores, 31.5)
+    assert known[1] < 1
+    assert ranges.specificity(y_true[order], scores[order], 31.5) == known
+
+
+def test_scores_tied_at_the_threshold_count_as_missed_but_one():
+    y_true, others = np.r_[np.ones(40), np.zeros(400)], np.arange(400) / 10
+    apart = ranges.specificity(y_true, np.r_[np.arange(40), others], threshold=4)
+    tied = ranges.specificity(y_true, np.r_[0, 1, 4, 4, 4, np.arange(5, 40), others], threshold=4)
+    fewer = ranges.specificity(y_true, np.r_[np.arange(40), others], threshold=3)
+    assert tied[1] == apart[1] > fewer[1]
+    assert tied[0] == 0
 
 
 def test_few_positives_leave_the_lower_end_open_and_many_close_it():
