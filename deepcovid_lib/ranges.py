@@ -53,8 +53,6 @@ def specificity(y_true: ArrayLike, y_score: ArrayLike, threshold: float) -> tupl
     count, missed = len(found), int((found < threshold).sum())
     if not count or not len(others):
         return math.nan, math.nan
-    if (scores == scores[0]).all():
-        return 0.0, 1.0
     most = max(missed, int((found <= threshold).sum()) - 1)
     ranks = np.arange(1, count + 1)
     below = betabinom(count, ranks, count + 1 - ranks)  # how many of the other set lie below the score of a rank
