@@ -198,16 +198,39 @@ def deviation(both: pd.DataFrame) -> tuple[float, int]:
     """
     positive = (both["label"] == "covid").to_numpy()
     patients = both["patient_id"].to_numpy()
-    ill, well = pd.Index(patients[positive]), pd.Index(patients[~positive])
+    of_a, of_b = (wins(positive, both[name].to_numpy(float)) for name in ("score_a", "score_b"))
+    return by_patient(of_a - of_b, patients[positive], patients[~positive])
+
+
+def wins(positive: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Return for each positive (row) and each negative (column) 1 where the positive scores higher, 0.5 for a tie.
+
+    The mean is the area under the ROC curve.
+
+    Examples
+    --------
+    >>> wins(np.array([True, True, False]), np.array([0.9, 0.5, 0.5])).tolist()
+    [[1.0], [0.5]]
+    """
+    return np.heaviside(score[positive][:, None] - score[~positive][None, :], 0.5)
+
+
+def by_patient(gained: np.ndarray, ill: np.ndarray, well: np.ndarray) -> tuple[float, int]:
+    """Return what `deviation` does, of the mean of a table of wins or of their differences.
+
+    Parameters
+    ----------
+    gained : ndarray of float, shape (positives, negatives)
+        Of `wins`, or one less another.
+    ill, well : ndarray
+        The patients of its rows and of its columns.
+    """
+    ill, well = pd.Index(ill), pd.Index(well)
     fewest = min(ill.nunique(), well.nunique())
     if fewest < FEWEST_PATIENTS:
         return math.nan, fewest - 1
-    wins = 0
-    for sign, name in ((1, "score_a"), (-1, "score_b")):
-        score = both[name].to_numpy()
-        wins = wins + sign * np.heaviside(score[positive][:, None] - score[~positive][None, :], 0.5)
-    found = pd.Series((wins.mean(axis=1) - wins.mean()) / len(ill)).groupby(ill).sum()
-    spared = pd.Series((wins.mean(axis=0) - wins.mean()) / len(well)).groupby(well).sum()
+    found = pd.Series((gained.mean(axis=1) - gained.mean()) / len(ill)).groupby(ill).sum()
+    spared = pd.Series((gained.mean(axis=0) - gained.mean()) / len(well)).groupby(well).sum()
     shared = found.index.intersection(spared.index)
     everyone = len(found.index.union(spared.index))
     variance = sum(len(part) / (len(part) - 1) * (part**2).sum() for part in (found, spared))
@@ -215,7 +238,7 @@ def deviation(both: pd.DataFrame) -> tuple[float, int]:
     return math.sqrt(variance) if variance > 1e-16 else math.nan, fewest - 1
 
 
-def studentised(difference: float, spread: float, freedom: int) -> tuple[float, float, float]:
+def studentised(difference: float, spread: float, freedom: float) -> tuple[float, float, float]:
     """Return the 95% interval of a difference of areas and its two-sided p, by Student's t.
 
     Of few patients the deviation itself is uncertain. With five of a class and the normal distribution, a difference
@@ -224,7 +247,7 @@ def studentised(difference: float, spread: float, freedom: int) -> tuple[float, 
     Parameters
     ----------
     difference : float
-    spread, freedom : float, int
+    spread, freedom : float
         Of `deviation`.
 
     Returns

@@ -14,6 +14,7 @@ from deepcovid_lib import finetune, frozen, scaling, stages
 from deepcovid_lib.checks import FEWEST_PATIENTS
 from deepcovid_lib.finetune import Recipe
 from deepcovid_lib.frozen import Part
+from deepcovid_lib.pairs import by_patient, studentised, wins
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.progress import track
 from deepcovid_lib.runs import Run
@@ -161,22 +162,17 @@ def comparison(y_true: ArrayLike, reference: ArrayLike, score: ArrayLike, patien
     """
     found = auc_difference(y_true, score, reference, groups=patients)
     positive = np.asarray(y_true, dtype=bool)
-    wins = [[_wins(positive, each) for each in np.atleast_2d(np.asarray(way, float))] for way in (reference, score)]
-    areas = [float(np.mean(each)) if each[0].size else math.nan for each in wins]
+    ways = [[wins(positive, each) for each in np.atleast_2d(np.asarray(way, float))] for way in (reference, score)]
+    areas = [float(np.mean(each)) if each[0].size else math.nan for each in ways]
     row = {"reference_auc": areas[0], "auc": areas[1], **found._asdict()}
     return row | {"verdict": verdict(found)}
 
 
-def auc_difference(
-    y_true: ArrayLike,
-    score: ArrayLike,
-    reference: ArrayLike,
-    *,
-    groups: ArrayLike,
-    replicates: int = 2000,
-    seed: int = 0,
-) -> Difference:
-    """Return the area under the ROC curve of one score less that of another, with a paired bootstrap interval.
+def auc_difference(y_true: ArrayLike, score: ArrayLike, reference: ArrayLike, *, groups: ArrayLike) -> Difference:
+    """Return the area under the ROC curve of one score less that of another, with its 95% interval by Student's *t*.
+
+    Its variance is that of the mean over the seeds between patients, and that of the seeds; the degrees of freedom are
+    Satterthwaite's.
 
     Parameters
     ----------
@@ -185,41 +181,41 @@ def auc_difference(
     score, reference : array-like of shape (n,) or (seeds, n)
         Two scores of the same images, or of each under the same seeds. A tie counts one half.
     groups : array-like of shape (n,)
-        Patients: within each class they are drawn with all their images, the same ones for both scores.
-    replicates, seed : int
-        Each replicate draws the seeds anew, too, where there are several.
+        Patients, whose images are kept together (`pairs.deviation`).
 
     Returns
     -------
     Difference
-        Percentile bounds; NaN where a class has fewer than five patients or every draw gives the same gain. All NaN
-        without one of the classes.
+        The bounds are NaN where a class has fewer than five patients or every pair of images gives the same gain; 0
+        where that is none. All NaN without one of the classes.
+
+    References
+    ----------
+    Satterthwaite (1946), Biometrics Bulletin 2:110.
 
     Examples
     --------
     >>> auc_difference([1, 1, 0, 0], [4, 2, 3, 1], [4, 3, 2, 1], groups=list("abcd"))
     Difference(difference=-0.25, low=nan, high=nan)
     """
-    positive = np.asarray(y_true, dtype=bool)
+    positive, patients = np.asarray(y_true, dtype=bool), np.asarray(groups)
     if positive.all() or not positive.any():
         return Difference(math.nan, math.nan, math.nan)
     ways = (np.atleast_2d(np.asarray(way, float)) for way in (score, reference))
-    gained = np.stack([_wins(positive, own) - _wins(positive, other) for own, other in zip(*ways, strict=True)])
-    codes = [pd.factorize(np.asarray(groups)[of_class])[0] for of_class in (positive, ~positive)]
+    gained = np.stack([wins(positive, own) - wins(positive, other) for own, other in zip(*ways, strict=True)])
     mean = float(gained.mean())
-    if min(each.max() + 1 for each in codes) < FEWEST_PATIENTS:
+    spread, freedom = by_patient(gained.mean(axis=0), patients[positive], patients[~positive])
+    if freedom >= FEWEST_PATIENTS - 1 and not gained.any():
+        return Difference(mean, 0.0, 0.0)
+    if math.isnan(spread):
         return Difference(mean, math.nan, math.nan)
-    rng = np.random.default_rng(seed)
-    found, other = (_drawn(each, replicates, rng) for each in codes)
-    by_seed = np.stack([((found @ each) * other).sum(axis=1) for each in gained], axis=1)
-    drawn = by_seed / (found.sum(axis=1) * other.sum(axis=1))[:, None]
+    parts = [(spread**2, freedom)]
     if len(gained) > 1:
-        drawn = drawn * rng.multinomial(len(gained), np.full(len(gained), 1 / len(gained)), size=replicates)
-    drawn = drawn.sum(axis=1) / len(gained)
-    if gained.any() and np.ptp(drawn) < 1e-9:
-        return Difference(mean, math.nan, math.nan)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Difference(mean, float(low), float(high))
+        parts.append((gained.mean(axis=(1, 2)).var(ddof=1) / len(gained), len(gained) - 1))
+    variance = sum(part for part, _ in parts)
+    freedom = variance**2 / sum(part**2 / free for part, free in parts)
+    low, high, _ = studentised(mean, math.sqrt(variance), freedom)
+    return Difference(mean, low, high)
 
 
 def verdict(found: Difference) -> str:
@@ -239,15 +235,3 @@ def verdict(found: Difference) -> str:
 
 def _changed(own: Variation, factor: str, label: str, **fields: object) -> Variation:
     return own._replace(factor=factor, label=label, recipe=dataclasses.replace(own.recipe, **fields))
-
-
-def _wins(positive: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """For each positive and each negative 1 where the positive scores higher, one half where they tie."""
-    above, below = score[positive][:, None], score[~positive][None, :]
-    return (above > below) + (above == below) / 2
-
-
-def _drawn(codes: np.ndarray, replicates: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each image is drawn, in draws of as many patients as there are."""
-    count = codes.max() + 1
-    return rng.multinomial(count, np.full(count, 1 / count), size=replicates)[:, codes].astype(float)
