@@ -21,7 +21,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from deepcovid_lib import metrics, style
+from deepcovid_lib import metrics, pairs, style
 from deepcovid_lib.checks import FEWEST_PATIENTS
 from deepcovid_lib.rungs import Rung
 from deepcovid_lib.tables import TARGET
@@ -29,7 +29,7 @@ from deepcovid_lib.tables import TARGET
 SPLITS = 10
 TRAINING = 0.45
 ROUNDING = 1e-9
-NO_SPREAD = "resampling always gives this area, so there is no interval"
+NO_SPREAD = "all films rank alike against the others, so there is no interval"
 ALL_ALIKE = "every split gives this area, so there is no interval"
 ABOVE, BELOW, CHANCE, UNDECIDED = "above chance", "below chance", "not told from chance", "cannot be decided"
 EMPTY = dict.fromkeys(("auc", "low", "high", "specificity", "auc_mean", "auc_lowest", "auc_highest"), math.nan)
@@ -134,7 +134,7 @@ def ladder(
     -------
     DataFrame
         One row per rung: ``rung, kind, numbers`` seen of a film. On the run's own test films: ``auc`` with the bounds
-        ``low`` and ``high`` (95%, patients resampled within each class) and ``specificity``, where sensitivity first
+        ``low`` and ``high`` (95%, Student's *t*, patients kept together) and ``specificity``, where sensitivity first
         reaches 97.5%. Over ten other patient-disjoint splits: ``auc_mean, auc_lowest, auc_highest`` and
         ``specificity_mean``. ``verdict``: above chance where `low` exceeds 0.5, below where `high` does not reach it;
         ``note``, why a rung has no numbers.
@@ -301,9 +301,12 @@ def judged(y_true: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> dict
             unknown = dict.fromkeys((*metrics.AucInterval._fields, "specificity"), math.nan)
             note = f"{name} test films of {count} patients, fewer than {FEWEST_PATIENTS}"
             return {**unknown, "verdict": UNDECIDED, "note": note}
+    won, known = pairs.wins(y_true, np.asarray(scores, float)), np.asarray(patients)
+    auc = float(won.mean())
+    low, high, _ = pairs.studentised(auc, *pairs.by_patient(won, known[y_true], known[~y_true]))
+    area = metrics.AucInterval(auc, max(low, 0.0), min(high, 1.0))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
-        area = metrics.auc_interval(y_true, scores, method="bootstrap", groups=patients)
         reached = metrics.operating_points(y_true, scores, sensitivities=[TARGET])["specificity"].iloc[0]
     note = NO_SPREAD if math.isnan(area.low) else ""
     return {**area._asdict(), "specificity": reached, "verdict": _verdict(*area), "note": note}

@@ -11,7 +11,7 @@ import scipy.stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from deepcovid_lib import cards, ladders, tables
+from deepcovid_lib import cards, ladders, metrics, tables
 from deepcovid_lib.rungs import Rung
 
 
@@ -171,15 +171,34 @@ def test_the_models_stand_beside_the_rungs_with_their_own_scores():
     assert math.isnan(row["auc_mean"])
 
 
-def test_one_area_has_one_interval_wherever_it_stands():
+def test_one_area_has_one_interval_by_the_bootstrap_wherever_it_stands():
     frame = films()
     scores = frame[frame["split"] == "test"].assign(score=lambda own: np.sin(np.arange(len(own))) / 2 + 0.5)
-    rung = ladders.ladder([], frame, {"resnet18": scores}, seed=7).iloc[0]
     card = cards.performance({"resnet18": scores}).iloc[0]
     area = tables.auc({"resnet18": scores}).iloc[0]
-    assert rung["low"] == card["auc_low"] == area["bootstrap_low"]
-    assert rung["high"] == card["auc_high"] == area["bootstrap_high"]
-    assert rung["low"] < rung["high"]
+    assert (card["auc_low"], card["auc_high"]) == (area["bootstrap_low"], area["bootstrap_high"])
+    assert card["auc_low"] < card["auc_high"]
+
+
+def test_the_interval_of_a_rung_is_delongs_by_students_t_where_patients_have_one_film():
+    rng, y_true = np.random.default_rng(3), np.arange(80) < 12
+    scores = rng.normal(y_true, 1)
+    told = ladders.judged(y_true, scores, np.arange(80))
+    area = metrics.auc_interval(y_true, scores, method="delong")
+    margin = scipy.stats.t.ppf(0.975, 11) * (area.auc - area.low) / 1.959964
+    assert told["auc"] == pytest.approx(area.auc)
+    assert (told["low"], told["high"]) == pytest.approx((area.auc - margin, min(1, area.auc + margin)), abs=1e-4)
+
+
+@pytest.mark.parametrize(("positives", "negatives"), [(5, 200), (10, 60)])
+def test_noise_seen_in_few_patients_is_seldom_told_from_chance(positives, negatives):
+    rng, told = np.random.default_rng(0), 0
+    y_true = np.arange(positives + negatives) < positives
+    for _ in range(300):
+        told += (
+            ladders.judged(y_true, rng.normal(size=len(y_true)), np.arange(len(y_true)))["verdict"] != ladders.CHANCE
+        )
+    assert told <= 24
 
 
 def test_areas_over_splits_have_the_interval_of_nadeau_and_bengio():
