@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import bootstrap, mannwhitneyu, t
+from scipy.stats import mannwhitneyu, t
 from sklearn.metrics import roc_auc_score
 
 from deepcovid_lib import findings, metrics, pairs, tables
@@ -239,18 +239,28 @@ def test_too_few_patients_leave_it_undecided(name):
     assert found.holds is None
 
 
-def test_one_patient_per_image_gives_scipys_interval():
-    frame = GOOD.assign(patient_id=GOOD["image_id"], score=np.random.default_rng(0).uniform(size=len(GOOD)))
-    values = frame.set_index("image_id")["score"]
-    drawn = findings.evidence.resampled(values, frame.set_index("image_id")["patient_id"])
-    expected = bootstrap((values,), np.mean, method="percentile", n_resamples=2000, rng=1).confidence_interval
-    assert np.quantile(drawn, [0.025, 0.975]) == pytest.approx([expected.low, expected.high], abs=0.005)
+def test_gaps_are_compared_by_welchs_test_where_patients_have_one_film():
+    rng, films = np.random.default_rng(0), GOOD.assign(patient_id=GOOD["image_id"])
+    known = {"squeezenet": films.assign(score=rng.uniform(size=len(films))), "resnet18": films}
+    found = findings.farthest_apart(evidence(scores=known), model="squeezenet")
+    farther, ill = (known["squeezenet"]["score"] - films["score"]).to_numpy(), (films["label"] == "covid").to_numpy()
+    error = math.sqrt(sum(farther[side].var(ddof=1) / side.sum() for side in (ill, ~ill)))
+    margin = t.ppf(0.975, min(ill.sum(), (~ill).sum()) - 1) * error
+    assert found.value == pytest.approx(farther[ill].mean() - farther[~ill].mean())
+    assert (found.low, found.high) == pytest.approx((found.value - margin, found.value + margin))
 
 
-def test_films_of_one_patient_widen_the_interval():
-    values = pd.Series(np.repeat(np.arange(20) % 2, 10).astype(float))
-    alone, shared = pd.Series(range(200)), pd.Series(np.repeat(np.arange(20), 10))
-    assert findings.evidence.resampled(values, shared).std() > 2.5 * findings.evidence.resampled(values, alone).std()
+def test_films_of_one_patient_widen_the_interval_of_a_gap():
+    films = pd.DataFrame({"label": np.repeat(["covid", "non_covid"], 60), "image_id": range(120), "group": "normal"})
+    patient = np.arange(120) // 6
+    rng = np.random.default_rng(0)
+    one, other = (films.assign(score=rng.normal(size=20)[patient] * size) for size in (1.0, 0.0))
+    widths = []
+    for names in (np.arange(120), patient):
+        known = {model: each.assign(patient_id=names) for model, each in (("squeezenet", one), ("resnet18", other))}
+        found = findings.farthest_apart(evidence(scores=known), model="squeezenet")
+        widths.append(found.high - found.low)
+    assert widths[1] > 2.2 * widths[0]
 
 
 def test_areas_and_their_differences_are_those_of_other_libraries():

@@ -7,16 +7,13 @@ import warnings
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
 from deepcovid_lib import style
-from deepcovid_lib.checks import FEWEST_PATIENTS
 
-REPLICATES = 2000
 NO_CLASS = "a class has no images, or no model is there"
-NO_SPREAD = "every draw of the patients gives the same, so no interval"
+NO_SPREAD = "every patient gives the same, so no interval"
 
 
 class Evidence(NamedTuple):
@@ -68,27 +65,6 @@ def decided(yes: bool, no: bool) -> bool | None:
 def all_hold(each: list[bool | None]) -> bool | None:
     """Return whether something holds of all: False where it fails once, None where it is unsure once."""
     return False if False in each else None if None in each else True
-
-
-def resampled(values: pd.Series, patients: pd.Series, seed: int = 0) -> np.ndarray:
-    """Return means of values by image over draws of as many patients as there are; NaN for want of patients."""
-    codes = pd.factorize(patients.loc[values.index])[0]
-    sums, sizes = np.bincount(codes, weights=values.to_numpy(float)), np.bincount(codes)
-    if len(sizes) < FEWEST_PATIENTS:
-        return np.full(REPLICATES, math.nan)
-    drawn = np.random.default_rng(seed).integers(len(sizes), size=(REPLICATES, len(sizes)))
-    return sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-
-
-def difference(value: float, drawn: np.ndarray, rival: str, model: str = "") -> Finding:
-    """Return whether a difference is above 0, from its resampled values; equal ones make no interval."""
-    told = f"{style.model(model).label} {against(rival)}" if model else against(rival)
-    if np.ptp(drawn) < 1e-9:
-        return Finding(None, float(value), reason=f"{told}; {NO_SPREAD}")
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    if math.isnan(low):
-        told += f"; fewer than {FEWEST_PATIENTS} patients"
-    return Finding(decided(low > 0, high < 0), float(value), float(low), float(high), told)
 
 
 def lacks(model: str) -> Finding:

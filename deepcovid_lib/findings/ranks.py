@@ -13,17 +13,16 @@ from deepcovid_lib import metrics, pairs, style
 from deepcovid_lib.checks import FEWEST_PATIENTS
 from deepcovid_lib.findings.evidence import (
     NO_CLASS,
+    NO_SPREAD,
     Evidence,
     Finding,
     against,
     all_hold,
     decided,
-    difference,
     lacks,
     quiet,
-    resampled,
 )
-from deepcovid_lib.pairs import LEVEL, deviation, studentised
+from deepcovid_lib.pairs import LEVEL, by_patient, deviation, studentised
 
 
 def ranked(evidence: Evidence, *, above: Sequence[str], below: Sequence[str]) -> Finding:
@@ -78,7 +77,7 @@ def _apart(own: pd.DataFrame, upper: np.ndarray) -> Finding:
 def farthest_apart(evidence: Evidence, *, model: str) -> Finding:
     """Test that a model parts the mean scores of the classes more than the best other model does.
 
-    The value is the difference of the two gaps; its interval resamples patients within each class.
+    The value is the difference of the two gaps, with its interval by Student's *t*, patients kept together.
 
     Examples
     --------
@@ -98,11 +97,16 @@ def farthest_apart(evidence: Evidence, *, model: str) -> Finding:
         return lacks(model)
     rival = max((name for name in gaps if name != model), key=gaps.get)
     own, other = _aligned(evidence.scores[model], evidence.scores[rival])
-    drawn = [
-        resampled((own["score"] - other["score"])[own["label"] == label], own["patient_id"], seed=seed)
-        for seed, label in enumerate(("covid", "non_covid"))
-    ]
-    return difference(gaps[model] - gaps[rival], drawn[0] - drawn[1], rival)
+    farther, ill = (own["score"] - other["score"]).to_numpy(), (own["label"] == "covid").to_numpy()
+    patients, told = own["patient_id"].to_numpy(), against(rival)
+    spread, freedom = by_patient(farther[ill][:, None] - farther[~ill], patients[ill], patients[~ill])
+    value = float(gaps[model] - gaps[rival])
+    if math.isnan(spread):
+        few = freedom + 1 < FEWEST_PATIENTS
+        reason = f"{told}; fewer than {FEWEST_PATIENTS} patients" if few else f"{told}; {NO_SPREAD}"
+        return Finding(None, value, reason=reason)
+    low, high, _ = studentised(value, spread, freedom)
+    return Finding(decided(low > 0, high < 0), value, low, high, told)
 
 
 def largest_area(evidence: Evidence, *, model: str) -> Finding:
