@@ -237,6 +237,8 @@ def _compare(asked: argparse.Namespace) -> None:
         raise Misuse(f"--out {path} is a folder", remedy="name a file")
     compared = comparison.compare(a, b)
     comparison_page.write(compared, path)
+    for one in (a, b):
+        print(f"{sides.stem(one)}: {', '.join(sides.nature(one)) or 'real films, pretrained networks'}")
     if comparison.shared(a, b):
         print(comparison_page.summary(compared.areas))
     print(compared.conclusion)

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
+from scipy.special import expit, logit
+from scipy.stats import mannwhitneyu, t
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -29,7 +30,7 @@ from deepcovid_lib.tables import TARGET
 SPLITS = 10
 TRAINING = 0.45
 ROUNDING = 1e-9
-NO_SPREAD = "all films rank alike against the others, so there is no interval"
+NO_SPREAD = "a class shows no spread between patients, so there is no interval; a Mann-Whitney test decides"
 ALL_ALIKE = "every split gives this area, so there is no interval"
 ABOVE, BELOW, CHANCE, UNDECIDED = "above chance", "below chance", "not told from chance", "cannot be decided"
 EMPTY = dict.fromkeys(("auc", "low", "high", "specificity", "auc_mean", "auc_lowest", "auc_highest"), math.nan)
@@ -134,10 +135,10 @@ def ladder(
     -------
     DataFrame
         One row per rung: ``rung, kind, numbers`` seen of a film. On the run's own test films: ``auc`` with the bounds
-        ``low`` and ``high`` (95%, Student's *t*, patients kept together) and ``specificity``, where sensitivity first
+        ``low`` and ``high`` (95%, of `judged`) and ``specificity``, where sensitivity first
         reaches 97.5%. Over ten other patient-disjoint splits: ``auc_mean, auc_lowest, auc_highest`` and
-        ``specificity_mean``. ``verdict``: above chance where `low` exceeds 0.5, below where `high` does not reach it;
-        ``note``, why a rung has no numbers.
+        ``specificity_mean``. ``verdict``: above chance where `low` exceeds 0.5, below where `high` does not reach it,
+        or by a test (see `judged`); ``note``, why a rung has no numbers.
 
     References
     ----------
@@ -292,8 +293,15 @@ def _own_split(rung: Rung, y_true: np.ndarray, patients: np.ndarray, train: np.n
 def judged(y_true: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> dict:
     """Return ``auc, low, high, specificity, verdict, note`` of scores, as `ladder` defines them.
 
-    A class with test films of fewer than five patients decides nothing. Classes that lie wholly apart are above or
-    below chance: by chance alone, five patients and five others would lie so in 2 of 252 cases.
+    The interval is Student's *t* on the logit of the area, a patient's films kept together (`pairs.deviation`). A class
+    with test films of fewer than five patients decides nothing. Where the films of a class all rank alike against the
+    other, how they spread is not known: then there is no interval, and a Mann-Whitney test of the patients' mean scores
+    decides at 0.05.
+
+    References
+    ----------
+    Pepe (2003), The statistical evaluation of medical tests, section 5.2 (the logit of an area). Mann & Whitney (1947),
+    Ann. Math. Stat. 18:50.
     """
     for name, own in (("COVID-19", y_true), ("other", ~y_true)):
         count = len(np.unique(np.asarray(patients)[own]))
@@ -302,14 +310,23 @@ def judged(y_true: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> dict
             note = f"{name} test films of {count} patients, fewer than {FEWEST_PATIENTS}"
             return {**unknown, "verdict": UNDECIDED, "note": note}
     won, known = pairs.wins(y_true, np.asarray(scores, float)), np.asarray(patients)
-    auc = float(won.mean())
-    low, high, _ = pairs.studentised(auc, *pairs.by_patient(won, known[y_true], known[~y_true]))
-    area = metrics.AucInterval(auc, max(low, 0.0), min(high, 1.0))
+    auc, (spread, freedom) = float(won.mean()), pairs.by_patient(won, known[y_true], known[~y_true])
+    alike = math.isnan(spread) or min(np.ptp(won.mean(axis=side)) for side in (0, 1)) < ROUNDING
+    if alike:
+        means = (pd.Series(np.asarray(scores)[own]).groupby(known[own]).mean() for own in (y_true, ~y_true))
+        told = mannwhitneyu(*means).pvalue < pairs.LEVEL
+        area, verdict = (
+            metrics.AucInterval(auc, math.nan, math.nan),
+            (ABOVE if auc > 0.5 else BELOW) if told else CHANCE,
+        )
+    else:
+        margin = t.ppf(1 - pairs.LEVEL / 2, freedom) * spread / (auc * (1 - auc))
+        area = metrics.AucInterval(auc, *expit(logit(auc) + np.array([-margin, margin])).tolist())
+        verdict = _verdict(*area)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         reached = metrics.operating_points(y_true, scores, sensitivities=[TARGET])["specificity"].iloc[0]
-    note = NO_SPREAD if math.isnan(area.low) else ""
-    return {**area._asdict(), "specificity": reached, "verdict": _verdict(*area), "note": note}
+    return {**area._asdict(), "specificity": reached, "verdict": verdict, "note": NO_SPREAD if alike else ""}
 
 
 def _verdict(auc: float, low: float, high: float) -> str:

@@ -158,7 +158,7 @@ def comparison(y_true: ArrayLike, reference: ArrayLike, score: ArrayLike, patien
     Examples
     --------
     >>> comparison([1, 0], [0.6, 0.4], [0.3, 0.4], ["a", "b"])["verdict"]
-    'cannot be decided: too few patients'
+    'cannot be decided: too few patients, or no spread between them'
     """
     found = auc_difference(y_true, score, reference, groups=patients)
     positive = np.asarray(y_true, dtype=bool)
@@ -229,7 +229,7 @@ def verdict(found: Difference) -> str:
     if math.isnan(found.difference):
         return "cannot be decided: a class has no films"
     if math.isnan(found.low):
-        return "cannot be decided: too few patients"
+        return "cannot be decided: too few patients, or no spread between them"
     return "better" if found.low > 0 else "worse" if found.high < 0 else "no difference seen"
 
 

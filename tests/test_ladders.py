@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.special
 import scipy.stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -185,9 +186,38 @@ def test_the_interval_of_a_rung_is_delongs_by_students_t_where_patients_have_one
     scores = rng.normal(y_true, 1)
     told = ladders.judged(y_true, scores, np.arange(80))
     area = metrics.auc_interval(y_true, scores, method="delong")
-    margin = scipy.stats.t.ppf(0.975, 11) * (area.auc - area.low) / 1.959964
+    margin = scipy.stats.t.ppf(0.975, 11) * (area.auc - area.low) / 1.959964 / (area.auc * (1 - area.auc))
     assert told["auc"] == pytest.approx(area.auc)
-    assert (told["low"], told["high"]) == pytest.approx((area.auc - margin, min(1, area.auc + margin)), abs=1e-4)
+    ends = [scipy.special.expit(scipy.special.logit(area.auc) + step) for step in (-margin, margin)]
+    assert (told["low"], told["high"]) == pytest.approx(ends, abs=1e-4)
+
+
+def test_a_value_that_one_class_shares_is_told_from_chance_by_a_test():
+    y_true = np.arange(45) < 5
+    found = ladders.judged(y_true, np.r_[np.zeros(5), np.ones(9), np.zeros(31)], np.arange(45))
+    assert found["verdict"] == ladders.CHANCE
+    assert found["note"] == ladders.NO_SPREAD
+    assert math.isnan(found["low"])
+    many = np.arange(300) < 60
+    found = ladders.judged(many, np.r_[np.zeros(60), np.ones(60), np.zeros(180)], np.arange(300))
+    assert (found["verdict"], found["note"]) == (ladders.BELOW, ladders.NO_SPREAD)
+
+
+def test_two_valued_noise_is_seldom_told_from_chance():
+    rng, told, y_true = np.random.default_rng(0), 0, np.arange(46) < 6
+    for _ in range(300):
+        told += ladders.judged(y_true, (rng.uniform(size=46) < 0.7) * 1.0, np.arange(46))["verdict"] != ladders.CHANCE
+    assert told <= 24
+
+
+def test_the_interval_of_a_high_area_holds_it():
+    rng, held = np.random.default_rng(0), 0
+    area, y_true = 0.95, np.arange(110) < 10
+    for _ in range(300):
+        scores = rng.normal(y_true * scipy.stats.norm.ppf(area) * math.sqrt(2), 1)
+        found = ladders.judged(y_true, scores, np.arange(110))
+        held += found["low"] <= area <= found["high"] or math.isnan(found["low"])
+    assert held >= 270
 
 
 @pytest.mark.parametrize(("positives", "negatives"), [(5, 200), (10, 60)])
