@@ -238,7 +238,9 @@ def _compare(asked: argparse.Namespace) -> None:
     compared = comparison.compare(a, b)
     comparison_page.write(compared, path)
     for one in (a, b):
-        print(f"{sides.stem(one)}: {', '.join(sides.nature(one)) or 'real films, pretrained networks'}")
+        nature = sides.nature(one)
+        told = nature if "synthetic radiographs" in nature else ["real films", *nature]
+        print(f"{sides.stem(one)}: {', '.join(told) if one.scores else 'no scores'}")
     if comparison.shared(a, b):
         print(comparison_page.summary(compared.areas))
     print(compared.conclusion)

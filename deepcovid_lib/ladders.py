@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
-from scipy.stats import mannwhitneyu, t
+from scipy.stats import fisher_exact, t
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -30,7 +30,8 @@ from deepcovid_lib.tables import TARGET
 SPLITS = 10
 TRAINING = 0.45
 ROUNDING = 1e-9
-NO_SPREAD = "a class shows no spread between patients, so there is no interval; a Mann-Whitney test decides"
+NO_SPREAD = "a class shows no spread between patients, so there is no interval; Fisher's exact test decides"
+NO_VARIANCE = "the area has no variance between patients"
 ALL_ALIKE = "every split gives this area, so there is no interval"
 ABOVE, BELOW, CHANCE, UNDECIDED = "above chance", "below chance", "not told from chance", "cannot be decided"
 EMPTY = dict.fromkeys(("auc", "low", "high", "specificity", "auc_mean", "auc_lowest", "auc_highest"), math.nan)
@@ -294,14 +295,14 @@ def judged(y_true: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> dict
     """Return ``auc, low, high, specificity, verdict, note`` of scores, as `ladder` defines them.
 
     The interval is Student's *t* on the logit of the area, a patient's films kept together (`pairs.deviation`). A class
-    with test films of fewer than five patients decides nothing. Where the films of a class all rank alike against the
-    other, how they spread is not known: then there is no interval, and a Mann-Whitney test of the patients' mean scores
-    decides at 0.05.
+    with test films of fewer than five patients decides nothing. Where one class has one value and the other departs
+    from it to one side, how the first spreads is not known: then there is no interval, and Fisher's exact test of the
+    patients who depart decides at 0.05.
 
     References
     ----------
-    Pepe (2003), The statistical evaluation of medical tests, section 5.2 (the logit of an area). Mann & Whitney (1947),
-    Ann. Math. Stat. 18:50.
+    Pepe (2003), The statistical evaluation of medical tests, section 5.2 (the logit of an area). Fisher (1922), J. R.
+    Stat. Soc. 85:87.
     """
     for name, own in (("COVID-19", y_true), ("other", ~y_true)):
         count = len(np.unique(np.asarray(patients)[own]))
@@ -311,14 +312,10 @@ def judged(y_true: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> dict
             return {**unknown, "verdict": UNDECIDED, "note": note}
     won, known = pairs.wins(y_true, np.asarray(scores, float)), np.asarray(patients)
     auc, (spread, freedom) = float(won.mean()), pairs.by_patient(won, known[y_true], known[~y_true])
-    alike = math.isnan(spread) or min(np.ptp(won.mean(axis=side)) for side in (0, 1)) < ROUNDING
-    if alike:
-        means = (pd.Series(np.asarray(scores)[own]).groupby(known[own]).mean() for own in (y_true, ~y_true))
-        told = mannwhitneyu(*means).pvalue < pairs.LEVEL
-        area, verdict = (
-            metrics.AucInterval(auc, math.nan, math.nan),
-            (ABOVE if auc > 0.5 else BELOW) if told else CHANCE,
-        )
+    p, note = _departing(won, known[y_true], known[~y_true]), ""
+    if p is not None or math.isnan(spread):
+        area, note = metrics.AucInterval(auc, math.nan, math.nan), NO_VARIANCE if p is None else NO_SPREAD
+        verdict = UNDECIDED if p is None else CHANCE if p >= pairs.LEVEL else ABOVE if auc > 0.5 else BELOW
     else:
         margin = t.ppf(1 - pairs.LEVEL / 2, freedom) * spread / (auc * (1 - auc))
         area = metrics.AucInterval(auc, *expit(logit(auc) + np.array([-margin, margin])).tolist())
@@ -326,7 +323,18 @@ def judged(y_true: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> dict
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         reached = metrics.operating_points(y_true, scores, sensitivities=[TARGET])["specificity"].iloc[0]
-    return {**area._asdict(), "specificity": reached, "verdict": verdict, "note": NO_SPREAD if alike else ""}
+    return {**area._asdict(), "specificity": reached, "verdict": verdict, "note": note}
+
+
+def _departing(won: np.ndarray, ill: np.ndarray, well: np.ndarray) -> float | None:
+    """Fisher's p of the patients who depart to one side from a class of one value; None where it is not so."""
+    rows, columns = won.mean(axis=1) - 0.5, won.mean(axis=0) - 0.5
+    for own, other, patients, rest in ((rows, columns, ill, well), (columns, rows, well, ill)):
+        one_sided = (own >= -ROUNDING).all() or (own <= ROUNDING).all()
+        if np.ptp(other) < ROUNDING and one_sided:
+            marked = pd.Series(np.abs(own) > ROUNDING).groupby(patients).any()
+            return float(fisher_exact([[marked.sum(), (~marked).sum()], [0, len(set(rest))]]).pvalue)
+    return None
 
 
 def _verdict(auc: float, low: float, high: float) -> str:

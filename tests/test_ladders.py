@@ -203,6 +203,28 @@ def test_a_value_that_one_class_shares_is_told_from_chance_by_a_test():
     assert (found["verdict"], found["note"]) == (ladders.BELOW, ladders.NO_SPREAD)
 
 
+def test_one_marked_patient_tells_nothing():
+    y_true = np.arange(296) < 25
+    found = ladders.judged(y_true, (np.arange(296) == 0) * 1.0, np.arange(296))
+    assert (found["verdict"], found["note"]) == (ladders.CHANCE, ladders.NO_SPREAD)
+
+
+def test_a_class_that_departs_to_both_sides_of_the_other_is_seldom_told_from_chance():
+    rng, told, y_true = np.random.default_rng(0), 0, np.arange(296) < 25
+    for _ in range(300):
+        marks = np.zeros(296)
+        marks[:10] = rng.choice([-1, 1], 10)
+        told += ladders.judged(y_true, marks, np.arange(296))["verdict"] != ladders.CHANCE
+    assert told <= 24
+
+
+def test_many_films_of_one_patient_decide_nothing():
+    y_true = np.repeat([True, False], [24, 12])
+    patients = np.r_[np.zeros(12, int), np.arange(1, 25)]
+    found = ladders.judged(y_true, np.repeat([0.9, 0.1, 0.5], 12), patients)
+    assert (found["auc"], found["verdict"]) == (0.5, ladders.CHANCE)
+
+
 def test_two_valued_noise_is_seldom_told_from_chance():
     rng, told, y_true = np.random.default_rng(0), 0, np.arange(46) < 6
     for _ in range(300):
