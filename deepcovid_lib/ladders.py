@@ -98,6 +98,8 @@ def undecided(values: np.ndarray, y_true: np.ndarray, patients: np.ndarray) -> s
 def scored(values: np.ndarray, y_true: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Return the scores of the films outside training: log-odds of COVID-19 under balanced classes.
 
+    Films of equal values are scored once: a product of matrices rounds equal rows differently by their place.
+
     Parameters
     ----------
     values : numpy.ndarray of shape (n, numbers)
@@ -108,7 +110,11 @@ def scored(values: np.ndarray, y_true: np.ndarray, train: np.ndarray) -> np.ndar
     -------
     numpy.ndarray of shape (n - training,)
     """
-    return classifier().fit(values[train], y_true[train]).decision_function(values[~train])
+    asked = values[~train]
+    _, first, place = np.unique(
+        np.where(np.isnan(asked), np.inf, asked), axis=0, return_index=True, return_inverse=True
+    )
+    return classifier().fit(values[train], y_true[train]).decision_function(asked[first])[place.ravel()]
 
 
 def shuffled(y_true: np.ndarray, patients: np.ndarray, *, seed: int) -> np.ndarray:

@@ -203,6 +203,17 @@ def test_a_value_that_one_class_shares_is_told_from_chance_by_a_test():
     assert (found["verdict"], found["note"]) == (ladders.BELOW, ladders.NO_SPREAD)
 
 
+def test_equal_films_have_equal_scores_wherever_they_stand():
+    rng, train = np.random.default_rng(0), 80
+    for count in (*range(20, 60), 271, 415):
+        values = np.zeros((train + count, 128), np.float32)
+        coloured = rng.choice(train, 8, replace=False)
+        values[coloured] = rng.normal(0, 5, (8, 128))
+        y_true = np.arange(len(values)) < 20
+        y_true[[*coloured, train]] = True
+        assert len(np.unique(ladders.scored(values, y_true, np.arange(len(values)) < train))) == 1
+
+
 def test_one_marked_patient_tells_nothing():
     y_true = np.arange(296) < 25
     found = ladders.judged(y_true, (np.arange(296) == 0) * 1.0, np.arange(296))
