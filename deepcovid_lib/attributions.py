@@ -182,8 +182,8 @@ def likeness(maps: np.ndarray, others: Iterable[Mapping[str, np.ndarray]]) -> pd
     DataFrame
         ``redrawn, films``; ``draws``, those that gave a map; ``without``, the pairs of maps of which one is the same
         everywhere and that have no correlation. Of each draw's mean correlation (Spearman, over the places of a film,
-        -1 to 1): ``lowest, highest``; the mean ``size``
-        (0 to 1) with its 95% interval ``low, high`` by Student's *t* over the draws, NaN for fewer than five.
+        -1 to 1): ``lowest, highest``; the mean ``size`` (0 to 1) with its 95% interval ``low, high`` by Student's *t*
+        over the draws, NaN for fewer than five.
 
     Examples
     --------

@@ -238,7 +238,7 @@ def by_patient(gained: np.ndarray, ill: np.ndarray, well: np.ndarray) -> tuple[f
     return math.sqrt(variance) if variance > 1e-16 else math.nan, fewest - 1
 
 
-def studentised(difference: float, spread: float, freedom: float) -> tuple[float, float, float]:
+def studentised(difference: float, spread: float, freedom: float, *, picked: int = 1) -> tuple[float, float, float]:
     """Return the 95% interval of a difference of areas and its two-sided p, by Student's t.
 
     Of few patients the deviation itself is uncertain. With five of a class and the normal distribution, a difference
@@ -249,6 +249,9 @@ def studentised(difference: float, spread: float, freedom: float) -> tuple[float
     difference : float
     spread, freedom : float
         Of `deviation`.
+    picked : int
+        Of how many differences this one was picked on the same films: its level is divided by them (Bonferroni), which
+        the p does not count.
 
     Returns
     -------
@@ -262,7 +265,7 @@ def studentised(difference: float, spread: float, freedom: float) -> tuple[float
     """
     if math.isnan(spread):
         return math.nan, math.nan, math.nan
-    margin = float(t.ppf(1 - LEVEL / 2, freedom)) * spread
+    margin = float(t.ppf(1 - LEVEL / 2 / picked, freedom)) * spread
     return difference - margin, difference + margin, float(2 * t.sf(abs(difference) / spread, freedom))
 
 

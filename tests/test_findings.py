@@ -276,6 +276,20 @@ def test_areas_and_their_differences_are_those_of_other_libraries():
     assert findings.ranked(known, above=["covid"], below=ALL).value == pytest.approx(min(area.values()))
 
 
+def test_what_was_picked_of_several_has_a_wider_interval():
+    rng, films = np.random.default_rng(0), GOOD.assign(patient_id=GOOD["image_id"])
+    scores = {model: films.assign(score=films["score"] + rng.normal(size=len(films))) for model in MODELS}
+    area = {model: roc_auc_score(each["label"] == "covid", each["score"]) for model, each in scores.items()}
+    best, *_, worst = sorted(area, key=area.get, reverse=True)
+    for claim, asked, others in (("similar_areas", {"within": 0.02}, 6), ("largest_area", {"model": worst}, 3)):
+        found = getattr(findings, claim)(evidence(scores=scores), **asked)
+        alone = getattr(findings, claim)(evidence(scores={model: scores[model] for model in (best, worst)}), **asked)
+        assert found.value == pytest.approx(alone.value)
+        freedom = (films["label"] == "covid").sum() - 1
+        wider = t.ppf(1 - 0.025 / others, freedom) / t.ppf(0.975, freedom)
+        assert found.high - found.low == pytest.approx(wider * (alone.high - alone.low))
+
+
 def test_areas_that_are_equal_by_chance_are_told_with_their_interval():
     one = pd.DataFrame({"label": (["covid"] * 3 + ["non_covid"] * 3) * 2, "score": [5, 3, 1, 4, 2, 0] * 2})
     one["image_id"] = one["patient_id"] = one.index

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import mannwhitneyu
 
-from deepcovid_lib import metrics, pairs, style
+from deepcovid_lib import metrics, style
 from deepcovid_lib.checks import FEWEST_PATIENTS
 from deepcovid_lib.findings.evidence import (
     NO_CLASS,
@@ -77,7 +77,8 @@ def _apart(own: pd.DataFrame, upper: np.ndarray) -> Finding:
 def farthest_apart(evidence: Evidence, *, model: str) -> Finding:
     """Test that a model parts the mean scores of the classes more than the best other model does.
 
-    The value is the difference of the two gaps, with its interval by Student's *t*, patients kept together.
+    The value is the difference of the two gaps, with its interval by Student's *t*, patients kept together and the
+    choice of the rival counted.
 
     Examples
     --------
@@ -105,12 +106,14 @@ def farthest_apart(evidence: Evidence, *, model: str) -> Finding:
         few = freedom + 1 < FEWEST_PATIENTS
         reason = f"{told}; fewer than {FEWEST_PATIENTS} patients" if few else f"{told}; {NO_SPREAD}"
         return Finding(None, value, reason=reason)
-    low, high, _ = studentised(value, spread, freedom)
+    low, high, _ = studentised(value, spread, freedom, picked=len(gaps) - 1)
     return Finding(decided(low > 0, high < 0), value, low, high, told)
 
 
 def largest_area(evidence: Evidence, *, model: str) -> Finding:
     """Test that a model's area under the ROC curve exceeds the best other one, patients kept together.
+
+    The interval counts that the rival was picked.
 
     Examples
     --------
@@ -124,7 +127,8 @@ def largest_area(evidence: Evidence, *, model: str) -> Finding:
     if model not in areas or len(areas) < 2:
         return lacks(model)
     rival = max((name for name in areas if name != model), key=areas.get)
-    apart, low, high = _paired(evidence, model, rival)
+    apart = areas[model] - areas[rival]
+    low, high = _paired(evidence, apart, model, rival, picked=len(areas) - 1)
     if math.isnan(low):
         return Finding(None, apart, reason="the areas leave their difference no interval")
     return Finding(decided(low > 0, high < 0), apart, low, high, against(rival))
@@ -132,6 +136,8 @@ def largest_area(evidence: Evidence, *, model: str) -> Finding:
 
 def similar_areas(evidence: Evidence, *, within: float) -> Finding:
     """Test that no two models' areas are farther apart than `within`: the extremes, patients kept together.
+
+    The interval counts that these were picked of all pairs.
 
     Examples
     --------
@@ -144,7 +150,8 @@ def similar_areas(evidence: Evidence, *, within: float) -> Finding:
     if len(areas) < 2:
         return Finding(None, reason="needs two models and both classes")
     best, *_, worst = sorted(areas, key=areas.get, reverse=True)
-    apart, low, high = _paired(evidence, best, worst)
+    apart = areas[best] - areas[worst]
+    low, high = _paired(evidence, apart, best, worst, picked=math.comb(len(areas), 2))
     told = f"{style.model(best).label} against {style.model(worst).label}"
     if math.isnan(low):
         return Finding(None, apart, reason=f"{told}; the areas leave their difference no interval")
@@ -165,7 +172,8 @@ def _areas(evidence: Evidence) -> dict[str, float]:
     return found
 
 
-def _paired(evidence: Evidence, one: str, other: str) -> tuple[float, float, float]:
-    """Difference of two areas with its interval, as `pairs.areas` gives it."""
-    row = pairs.areas({model: evidence.scores[model] for model in (one, other)}).iloc[0]
-    return float(row["difference"]), float(row["low"]), float(row["high"])
+def _paired(evidence: Evidence, apart: float, one: str, other: str, *, picked: int) -> tuple[float, float]:
+    """The interval of a difference of two areas, as `pairs.areas` gives it, and wider where the pair was picked."""
+    own, rival = _aligned(evidence.scores[one], evidence.scores[other])
+    both = own.assign(score_a=own["score"], score_b=rival["score"])
+    return studentised(apart, *deviation(both), picked=picked)[:2]
