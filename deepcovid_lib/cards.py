@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
-from deepcovid_lib import metrics, people, records, runs, stages, style, tables
+from deepcovid_lib import metrics, people, ranges, records, runs, stages, style, tables
 from deepcovid_lib.editions import Edition
 from deepcovid_lib.runs import Run
 
@@ -117,8 +117,8 @@ def performance(scores_by_model: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     -------
     DataFrame
         ``model``; ``threshold``, the highest whose sensitivity is >= 97.5%, in few digits; ``auc, sensitivity,
-        specificity``, each with ``_low`` and ``_high``: bootstrap bounds for the area (NaN where all replicates are
-        equal, as under perfect separation), Wilson's for the rates, which count films as independent.
+        specificity``, each with ``_low`` and ``_high``: the range of `ranges.area` for the area (NaN where all scores
+        are equal or a class has fewer than five patients), Wilson's for the rates, which count films as independent.
 
     Examples
     --------
@@ -253,12 +253,8 @@ def _rates(scores: pd.DataFrame, threshold: float) -> dict[str, float]:
 
 
 def _area(scores: pd.DataFrame) -> dict[str, float]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UndefinedMetricWarning)
-        area, low, high = metrics.auc_interval(
-            scores["label"] == "covid", scores["score"], method="bootstrap", groups=scores["patient_id"]
-        )
-    return {"auc": area, "auc_low": low, "auc_high": high}
+    area = ranges.area(scores["label"] == "covid", scores["score"], scores["patient_id"])
+    return {"auc": area.auc, "auc_low": area.low, "auc_high": area.high}
 
 
 def _decided(part: pd.DataFrame, threshold: float, *, sensitivity_told: bool) -> dict[str, Any]:

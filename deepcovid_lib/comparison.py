@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.stats import ks_2samp, spearmanr
 from sklearn.exceptions import UndefinedMetricWarning
 
-from deepcovid_lib import manifest, metrics, sides, style, tables
+from deepcovid_lib import manifest, metrics, ranges, sides, style, tables
 from deepcovid_lib.checks import FEWEST_PATIENTS
 from deepcovid_lib.pairs import deviation, studentised
 from deepcovid_lib.sides import Side
@@ -93,8 +93,8 @@ def areas(a: Side, b: Side) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per model of either run: ``model``; for ``_a`` and ``_b`` each ``auc``, DeLong's ``low`` and ``high``
-        and the ``bootstrap_low`` and ``bootstrap_high`` over patients; ``difference`` with its 95% bounds ``low`` and
+        One row per model of either run: ``model``; for ``_a`` and ``_b`` each ``auc`` with the ``low`` and ``high`` of
+        `ranges.area`; ``difference`` with its 95% bounds ``low`` and
         ``high``, NaN where it has no variance; ``p``; ``test`` (``paired``, ``unpaired`` or empty); ``verdict``
         (``equal``: identical scores; ``same within uncertainty``: p >= 0.05; ``differ``; ``cannot be decided``) and
         its ``reason``.
@@ -109,13 +109,11 @@ def areas(a: Side, b: Side) -> pd.DataFrame:
         row: dict[str, Any] = {"model": model}
         for letter, side in (("a", a), ("b", b)):
             if model in side.scores:
-                area = tables.auc({model: side.scores[model]}).iloc[0]
-                row |= {f"auc_{letter}": area["auc"]}
-                row |= {f"{bound}_{letter}": area[f"delong_{bound}"] for bound in ("low", "high")}
-                row |= {f"bootstrap_{bound}_{letter}": area[f"bootstrap_{bound}"] for bound in ("low", "high")}
+                scores = side.scores[model]
+                area = ranges.area(scores["label"] == "covid", scores["score"], scores["patient_id"])
+                row |= {f"{name}_{letter}": value for name, value in area._asdict().items()}
         rows.append(row | _difference(a, b, model))
-    ends = ["auc", "low", "high", "bootstrap_low", "bootstrap_high"]
-    names = [f"{end}_{letter}" for letter in "ab" for end in ends]
+    names = [f"{end}_{letter}" for letter in "ab" for end in ("auc", "low", "high")]
     columns = ["model", *names, "difference", "low", "high", "p", "test", "verdict", "reason"]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(names, float))
 

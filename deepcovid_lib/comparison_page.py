@@ -129,9 +129,7 @@ def _sections(compared: Comparison) -> list[ElementTree.Element]:
 def _areas(compared: Comparison) -> ElementTree.Element:
     rows = []
     for row in compared.areas.to_dict("records"):
-        cells: list[list[Content]] = [
-            [*_estimate(row[f"auc_{x}"], row[f"low_{x}"], row[f"high_{x}"]), *_small(_patients(row, x))] for x in "ab"
-        ]
+        cells: list[list[Content]] = [_estimate(row[f"auc_{x}"], row[f"low_{x}"], row[f"high_{x}"]) for x in "ab"]
         bounds = "" if math.isnan(row["low"]) else f"{signed(row['low'])} to {signed(row['high'])}"
         tested = f"{_p(row['p'])}, {row['test']}" if not math.isnan(row["p"]) else ""
         verdict = [_verdict(row["verdict"]), *_small(row["reason"] or tested)]
@@ -140,7 +138,7 @@ def _areas(compared: Comparison) -> ElementTree.Element:
         "Do the areas under the curve agree?",
         _count(compared.areas["verdict"]),
         table(
-            "Area under the ROC curve with DeLong's 95% interval, and with the bootstrap's over patients.",
+            "Area under the ROC curve with its 95% range, which holds whatever the scores.",
             ["model", "A", "B", "A − B", "verdict"],
             rows,
         ),
@@ -283,11 +281,6 @@ def _foot() -> ElementTree.Element:
 def _estimate(value: float, low: float, high: float, show: Callable[[float], str] = decimal) -> list[Content]:
     bounds = "" if math.isnan(low) else f"{show(low)} to {show(high)}"
     return ["–" if math.isnan(value) else show(value), *_small(bounds)]
-
-
-def _patients(row: dict, letter: str) -> str:
-    low, high = row[f"bootstrap_low_{letter}"], row[f"bootstrap_high_{letter}"]
-    return "" if math.isnan(low) else f"patients: {decimal(low)} to {decimal(high)}"
 
 
 def _small(text: str) -> list[ElementTree.Element]:

@@ -1,4 +1,4 @@
-"""Where a specificity lies on as many other images, when its threshold is found there too."""
+"""Ranges that hold whatever the scores: of a specificity whose threshold is found anew, and of an area."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import betabinom
+from scipy.stats import betabinom, rankdata
+from statsmodels.stats.proportion import proportion_confint
 
 from deepcovid_lib import checks, metrics
+from deepcovid_lib.metrics import AucInterval
 
 NOTE = "the interval counts that the threshold was found on these images"
 
@@ -60,6 +62,53 @@ def specificity(y_true: ArrayLike, y_score: ArrayLike, threshold: float) -> tupl
     low = _spared(others, found[lowest - 1])[0] if lowest else 0.0
     high = _spared(others, found[highest])[1] if highest < count else 1.0
     return low, high
+
+
+def area(y_true: ArrayLike, y_score: ArrayLike, patients: ArrayLike) -> AucInterval:
+    """Return the area under the ROC curve with the 95% range of true areas that it may come from.
+
+    Whatever the scores' distribution, an observed area varies at most as much as a share of as many trials as the rarer
+    class has images. So the range is Wilson's of that many trials. It takes the variance at the area it tests, not at
+    the one observed, which near 1 is often far too small. Images of a patient are taken to repeat each other: a class
+    counts as many trials as patients, or fewer where some have more images than others.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,)
+        1 for COVID-19, 0 otherwise.
+    y_score : array-like of shape (n,)
+        A tie between the classes counts one half.
+    patients : array-like of shape (n,)
+
+    Returns
+    -------
+    AucInterval
+        ``auc, low, high`` in [0, 1]; the range is open, ``high`` 1 or ``low`` 0, under perfect separation alone. Bounds
+        are NaN where all scores are equal or a class has fewer than five patients; all is NaN without a class.
+
+    References
+    ----------
+    Birnbaum & Klose (1957), Ann. Math. Stat. 28:933, after van Dantzig (1951). Wilson (1927), J. Am. Stat. Assoc.
+    22:209.
+
+    Examples
+    --------
+    >>> y_true, y_score = [1] * 40 + [0] * 60, [*range(58, 98), *range(60)]
+    >>> print(*(f"{value:.4f}" for value in area(y_true, y_score, range(100))))
+    0.9992 0.9109 1.0000
+    """
+    positive, scores = checks.checked(y_true, y_score)
+    names = np.asarray(patients)
+    sizes = [np.unique(names[side], return_counts=True)[1] for side in (positive, ~positive)]
+    found, others = (int(size.sum()) for size in sizes)
+    if not found or not others:
+        return AucInterval(math.nan, math.nan, math.nan)
+    auc = float(rankdata(scores)[positive].sum() - found * (found + 1) / 2) / (found * others)
+    if min(map(len, sizes)) < checks.FEWEST_PATIENTS or (scores == scores[0]).all():
+        return AucInterval(auc, math.nan, math.nan)
+    trials = min(size.sum() ** 2 / (size**2).sum() for size in sizes)
+    low, high = proportion_confint(auc * trials, trials, alpha=0.05, method="wilson")
+    return AucInterval(auc, 0.0 if auc == 0 else float(low), 1.0 if auc == 1 else float(high))
 
 
 def _spared(others: np.ndarray, threshold: float) -> tuple[float, float]:

@@ -7,13 +7,11 @@ Shares are fractions of 1, intervals are at 95%, and an image is called positive
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
-from sklearn.exceptions import UndefinedMetricWarning
 
-from deepcovid_lib import counterparts, metrics, paper, ranges, style, tables
+from deepcovid_lib import counterparts, paper, ranges, style, tables
 from deepcovid_lib.counterparts import Found, absent, joined
 from deepcovid_lib.editions import Edition
 from deepcovid_lib.tables import AGREES, DIFFERS, NO_TEST
@@ -36,6 +34,8 @@ WHY_SHARE = {
     NO_TEST: "other images, weights or settings than the paper's",
 }
 WHY_OPEN = "so few COVID-19 images, or equal scores, cannot confirm it"
+SEPARATED = "perfect separation leaves the range open, which cannot confirm it"
+NO_RANGE = "equal scores, or fewer than five patients of a class"
 COLUMNS = "id where model quantity unit paper_printed paper run low high difference verdict reason".split()
 
 
@@ -53,7 +53,7 @@ def paper_versus_run(
     Parameters
     ----------
     scores_by_model : mapping of str to DataFrame
-        Frames with ``label`` (``covid``/``non_covid``), ``score``, ``finding`` and ``group``.
+        Frames with ``patient_id``, ``label`` (``covid``/``non_covid``), ``score``, ``finding`` and ``group``.
     counts : DataFrame
         Of `tables.dataset`.
     funnel : DataFrame
@@ -68,8 +68,8 @@ def paper_versus_run(
     DataFrame
         One row per printed value, in the paper's order: ``id, where, model, quantity, unit``; ``paper_printed``, its
         text, and ``paper``, its number; ``run``; ``low, high``, the run's interval (of `ranges.specificity`, Wilson's
-        for a sensitivity, DeLong's for an area; NaN for counts and settings); ``difference``, run minus paper; the
-        ``verdict`` and its ``reason``, never empty.
+        for a sensitivity, of `ranges.area` for an area; NaN for counts and settings); ``difference``, run minus paper;
+        the ``verdict`` and its ``reason``, never empty.
 
         A specificity stands at the highest observed score whose sensitivity is >= the one printed beside it, 97.5%
         where the text names none. A summary is taken over the run's models among the paper's four, its bounds over
@@ -226,27 +226,19 @@ def _areas(scores_by_model: Mapping[str, pd.DataFrame], printed: pd.DataFrame, *
             found[row.id] = absent(f"this run has no {style.model(row.model).label}")
             continue
         scores = scores_by_model[row.model]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UndefinedMetricWarning)  # the reason tells it
-            area = metrics.auc_interval(scores["label"] == "covid", scores["score"], method="delong")
+        run, low, high = ranges.area(scores["label"] == "covid", scores["score"], scores["patient_id"])
+        if pd.isna(run):
+            found[row.id] = absent(NO_CLASS)
+            continue
+        decision = tables.verdict_by_range(row.value, low, high, comparable=comparable)
         called = row.where.partition("where the model is called ")[2]
-        found[row.id] = _share(area, row.value, comparable, f"there it is called {called}" if called else "")
-        if pd.isna(area.low) and not pd.isna(area.auc):
-            why = "perfect separation leaves the area no interval" if area.auc in (0, 1) else "the area has no variance"
-            found[row.id] = Found(area.auc, reason=why)
+        why = NO_RANGE if pd.isna(low) else SEPARATED if comparable and decision == NO_TEST else WHY_SHARE[decision]
+        found[row.id] = Found(run, low, high, decision, joined(why, f"there it is called {called}" if called else ""))
     return found
 
 
 def _untested(run: float, low: float = math.nan, high: float = math.nan, *, reason: str) -> Found:
     return Found(run, low, high, reason=NO_CLASS if pd.isna(run) else reason)
-
-
-def _share(share: Sequence[float], told: float, comparable: bool, note: str = "") -> Found:
-    run, low, high = share
-    if pd.isna(run):
-        return absent(NO_CLASS)
-    decision = tables.verdict(told, low, high, comparable=comparable)
-    return Found(run, low, high, decision, joined(WHY_SHARE[decision], note))
 
 
 def _ranged(share: Sequence[float], told: float, comparable: bool, note: str = "") -> Found:

@@ -120,12 +120,12 @@ def test_a_missing_class_gives_no_rate_and_no_crash(kept):
     assert "auc" not in table or table["auc"].isna().all()
 
 
-@pytest.mark.parametrize("value", [lambda label: 0.5, lambda label: float(label == "covid")])
-def test_an_area_without_spread_has_no_interval(value):
-    scores = scored().assign(score=lambda frame: frame["label"].map(value))
-    row = cards.performance({"resnet18": scores}).iloc[0]
-    assert row["auc"] in (0.5, 1.0)
-    assert math.isnan(row["auc_low"])
+def test_equal_scores_have_no_interval_and_perfect_separation_an_open_one():
+    equal, parted = (scored().assign(score=score) for score in (0.5, (scored()["label"] == "covid") * 1.0))
+    card = cards.performance({"resnet18": equal, "resnet50": parted})
+    assert card["auc"].tolist() == [0.5, 1]
+    assert card["auc_low"].isna().tolist() == [True, False]
+    assert card.loc[1, "auc_low"] < card.loc[1, "auc_high"] == 1
 
 
 def test_intervals_that_lie_apart_are_named():

@@ -1,10 +1,12 @@
-"""The range of a specificity whose threshold is found anew, by counting and by drawing."""
+"""The ranges that hold whatever the scores, by counting and by drawing."""
 
 import math
 from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
+from scipy.stats import norm
 
 from deepcovid_lib import metrics, ranges
 
@@ -100,3 +102,67 @@ def test_few_positives_leave_the_lower_end_open_and_many_close_it():
 @pytest.mark.parametrize("y_true", [[1, 1], [0, 0], []])
 def test_without_a_class_there_is_no_range(y_true):
     assert all(map(math.isnan, ranges.specificity(y_true, [0.5] * len(y_true), 0.5)))
+
+
+# Areas
+
+FORTY = np.arange(340) < 40
+
+
+def test_an_area_has_wilsons_interval_of_as_many_trials_as_the_rarer_class_has_patients():
+    scores = np.r_[np.full(39, 2.0), 0.0, np.ones(300)]
+    auc, low, high = ranges.area(FORTY, scores, np.arange(340))
+    assert auc == pytest.approx(39 / 40)
+    assert (low, high) == pytest.approx(metrics.proportion_interval(39, 40, method="wilson"))
+    assert ranges.area(~FORTY, scores, np.arange(340)) == pytest.approx((1 - auc, 1 - high, 1 - low))
+    assert ranges.area(FORTY, -scores, np.arange(340)) == pytest.approx((1 - auc, 1 - high, 1 - low))
+
+
+def test_films_of_a_patient_count_as_one_and_uneven_patients_as_fewer():
+    scores = np.r_[np.full(38, 2.0), 0.0, 0.0, np.ones(300)]
+    twice = ranges.area(FORTY, scores, np.r_[np.arange(40) // 2, np.arange(40, 340)])
+    assert twice[1:] == pytest.approx(metrics.proportion_interval(19, 20, method="wilson"))
+    uneven = ranges.area(FORTY, scores, np.r_[np.zeros(20), np.arange(20, 340)])  # 40^2 / (20^2 + 20 * 1) trials
+    assert uneven.low < twice.low
+    assert uneven.low == pytest.approx(_wilsons_low(0.95, 1600 / 420))
+
+
+def _wilsons_low(share, trials):
+    """The share below, whose own deviation lies 1.96 times between the two."""
+    return brentq(lambda low: share - low - norm.ppf(0.975) * math.sqrt(low * (1 - low) / trials), 1e-9, share)
+
+
+def test_perfect_separation_leaves_the_range_of_an_area_open_and_no_other_does():
+    scores = np.r_[np.full(40, 2.0), np.ones(300)]
+    assert ranges.area(FORTY, scores, np.arange(340))[::2] == (1.0, 1.0)
+    assert ranges.area(FORTY, -scores, np.arange(340))[:2] == (0.0, 0.0)
+    scores[-1] = 2.0
+    assert ranges.area(FORTY, scores, np.arange(340)).high < 1
+
+
+def test_equal_scores_and_fewer_than_five_patients_have_no_range_and_a_missing_class_no_area():
+    names, scores = np.arange(340), np.arange(340.0)
+    assert ranges.area(FORTY, scores * 0, names) == pytest.approx((0.5, math.nan, math.nan), nan_ok=True)
+    few = np.r_[np.arange(40) % 4, names[40:]]
+    assert ranges.area(FORTY, scores, few) == pytest.approx((0, math.nan, math.nan), nan_ok=True)
+    assert ranges.area(~FORTY, scores, few) == pytest.approx((1, math.nan, math.nan), nan_ok=True)
+    assert ranges.area(FORTY, scores, np.r_[np.arange(40) % 5, names[40:]]).low == 0
+    for one in (FORTY, ~FORTY):
+        assert all(map(math.isnan, ranges.area(one[one], scores[one], names[one])))
+        assert all(map(math.isnan, ranges.area(~one[one], scores[one], names[one])))
+
+
+@pytest.mark.parametrize("area", [0.6, 0.9, 0.98, 0.996])
+@pytest.mark.parametrize("hard", [False, True])
+def test_the_true_area_seldom_lies_outside_its_range(area, hard):
+    """Normal scores; or a few COVID-19 films that look like any other, beside others that never do."""
+    rng, outside = np.random.default_rng(0), 0
+    for _ in range(300):
+        scores = rng.normal(size=340)
+        if hard:
+            scores[FORTY] += 99 * (rng.uniform(size=40) < 2 * area - 1)
+        else:
+            scores[FORTY] += norm.ppf(area) * math.sqrt(2)
+        _, low, high = ranges.area(FORTY, scores, np.arange(340))
+        outside += not low <= area <= high
+    assert outside <= 15

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
-from deepcovid_lib import metrics, paper, tables
+from deepcovid_lib import metrics, paper, ranges, tables
 from deepcovid_lib.problems import Problem
 
 PAPERS_MODELS = ["resnet18", "resnet50", "squeezenet", "densenet121"]
@@ -248,13 +248,20 @@ def test_areas_stand_beside_the_released_figure_and_an_empty_paper_column():
     assert tuple(table.loc[0, ["auc", "delong_low", "delong_high"]]) == metrics.auc_interval(
         y_true, scores["score"], method="delong"
     )
+    assert tuple(table.loc[0, ["auc", "range_low", "range_high"]]) == pytest.approx(
+        ranges.area(y_true, scores["score"], scores["patient_id"])
+    )
 
 
-def test_an_area_inside_delongs_bounds_agrees():
+def test_an_area_inside_the_range_agrees_where_delongs_bounds_are_too_narrow():
     generator = np.random.default_rng(0)
     scores = scores_frame(generator.normal(3.75, size=40), generator.normal(size=300))
     row = tables.auc({"squeezenet": scores}, comparable=True, replicates=10).iloc[0]
-    assert row["delong_low"] < row["released_figure"] < row["delong_high"]
+    assert row["range_low"] < row["delong_low"] < row["released_figure"] < row["delong_high"]
+    assert row["verdict"] == "agrees"
+    easy = scores_frame(np.linspace(3.2, 5, 40), np.r_[np.linspace(-3, 3, 300), 3.3])
+    row = tables.auc({"squeezenet": easy}, comparable=True, replicates=10).iloc[0]
+    assert row["range_low"] < row["released_figure"] < row["delong_low"], "not one hard film among 40"
     assert row["verdict"] == "agrees"
     assert tables.auc({"squeezenet": scores}, replicates=10).loc[0, "verdict"] == "not a test of this value"
 
@@ -305,6 +312,10 @@ def test_perfect_separation_leaves_delongs_bounds_empty():
     assert row["auc"] == 1
     assert math.isnan(row["delong_low"])
     assert row["verdict"] == "not a test of this value"
+    wide = scores_frame(np.linspace(0.6, 1, 40), np.linspace(0, 0.5, 40))
+    row = tables.auc({"resnet18": wide}, comparable=True, replicates=2).iloc[0]
+    assert row["range_low"] < row["released_figure"] < row["range_high"] == 1
+    assert row["verdict"] == "not a test of this value", "an open range confirms nothing"
 
 
 def test_eight_positives_meet_97_5_percent_with_all_eight():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,11 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import roc_curve
 from statsmodels.stats.proportion import proportion_confint
 
-from deepcovid_lib import metrics, style
+from deepcovid_lib import ranges, style
 from deepcovid_lib.style import Drawing
 
 CORNERS = (0.1, 0.25, 0.5)
@@ -33,8 +31,8 @@ def roc(scores_by_model: Mapping[str, pd.DataFrame]) -> Drawing:
     """Draw the ROC curves, and beside them their upper left corner enlarged.
 
     The corner is 10%, 25% or 50% wide: the smallest that well holds each curve's point nearest to perfection. Its bands
-    are 95% Wilson intervals of the sensitivity at each threshold. The legend has each area with its 95% bootstrap
-    interval, patients resampled within each class; a dash stands where perfect separation leaves it no width.
+    are 95% Wilson intervals of the sensitivity at each threshold. The legend has each area with the 95%
+    range of `ranges.area`; a dash stands where fewer than five patients of a class, or equal scores, leave it none.
 
     Parameters
     ----------
@@ -260,11 +258,7 @@ def _corner(curves: Mapping[str, pd.DataFrame]) -> float:
 
 def _area(frame: pd.DataFrame) -> str:
     """Return the area under the curve and its interval in words."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UndefinedMetricWarning)  # the dash shows it
-        area = metrics.auc_interval(
-            frame["label"] == "covid", frame["score"], method="bootstrap", groups=frame["patient_id"]
-        )
+    area = ranges.area(frame["label"] == "covid", frame["score"], frame["patient_id"])
     return f"{style.decimal(area.auc)} ({'–' if np.isnan(area.low) else style.between(area.low, area.high)})"
 
 

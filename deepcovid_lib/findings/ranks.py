@@ -28,9 +28,9 @@ from deepcovid_lib.pairs import LEVEL, by_patient, deviation, studentised
 def ranked(evidence: Evidence, *, above: Sequence[str], below: Sequence[str]) -> Finding:
     """Test that some groups score above others in every model: the area between them, its interval against 0.5.
 
-    The value is the least area of any model. Each patient's images are kept together; a group of fewer than five
-    patients decides nothing. Under perfect separation, where the area has no variance, a Mann-Whitney test of the
-    patients' mean scores decides.
+    The value is the least area of any model, whose interval counts that it was picked. Each patient's images are kept
+    together; a group of fewer than five patients decides nothing. Under perfect separation, where the area has no
+    variance, a Mann-Whitney test of the patients' mean scores decides.
 
     References
     ----------
@@ -49,7 +49,7 @@ def ranked(evidence: Evidence, *, above: Sequence[str], below: Sequence[str]) ->
         upper = own["group"].isin(above).to_numpy()
         if upper.all() or not upper.any():
             return Finding(None, reason="a group has no images")
-        told[model] = _apart(own, upper)
+        told[model] = _apart(own, upper, picked=len(evidence.scores))
     if not told:
         return Finding(None, reason="none of the paper's networks")
     lowest = min(told, key=lambda model: told[model].value)
@@ -58,7 +58,7 @@ def ranked(evidence: Evidence, *, above: Sequence[str], below: Sequence[str]) ->
     return Finding(all_hold([finding.holds for finding in told.values()]), *least[1:4], reason=reason)
 
 
-def _apart(own: pd.DataFrame, upper: np.ndarray) -> Finding:
+def _apart(own: pd.DataFrame, upper: np.ndarray, *, picked: int) -> Finding:
     """Whether the scores marked by `upper` lie above the others: the area, its interval, and the reason of None."""
     sides = own.assign(label=np.where(upper, "covid", "non_covid"), score_a=own["score"], score_b=0.0)
     spread, freedom = deviation(sides)
@@ -67,10 +67,10 @@ def _apart(own: pd.DataFrame, upper: np.ndarray) -> Finding:
         return Finding(None, area, reason=f"a group has fewer than {FEWEST_PATIENTS} patients")
     if math.isnan(spread):
         means = [own["score"][side].groupby(own["patient_id"]).mean() for side in (upper, ~upper)]
-        sure = mannwhitneyu(*means).pvalue < LEVEL and area in (0, 1)
+        sure = mannwhitneyu(*means).pvalue < LEVEL / picked and area in (0, 1)
         reason = "" if sure else "the area has no variance"
         return Finding(decided(sure and area == 1, sure and area == 0), area, reason=reason)
-    low, high, _ = studentised(area, spread, freedom)
+    low, high, _ = studentised(area, spread, freedom, picked=picked)
     return Finding(decided(low > 0.5, high < 0.5), area, max(0.0, low), min(1.0, high))
 
 
