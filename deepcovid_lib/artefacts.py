@@ -11,11 +11,11 @@ import base64
 import hashlib
 import io
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepcovid_lib import paper, style
+from deepcovid_lib import editions, paper, style
 from deepcovid_lib.files import read_json, replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.runs import Run
@@ -23,8 +23,10 @@ from deepcovid_lib.style import Drawing
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 SCREEN_DPI = 200
+MARK = 0.24  # inches
 
 
 class Shown:
@@ -38,9 +40,16 @@ class Shown:
 
 
 def figure(
-    run: Run, slug: str, draw: Callable[[], Drawing], *, caption: str, films: str = "none", recorded: str = ""
+    run: Run,
+    slug: str,
+    draw: Callable[[], Drawing],
+    *,
+    caption: str,
+    films: str = "none",
+    results: str = "shown",
+    recorded: str = "",
 ) -> Shown:
-    """Draw a figure for light and dark pages and publish it.
+    """Draw a figure for light and dark pages and publish it; one of synthetic films or untrained networks says so.
 
     Parameters
     ----------
@@ -54,27 +63,31 @@ def figure(
     films : {"none", "shown"}
         ``"shown"`` where the figure shows images of the run's source; the published book leaves it out
         if the edition does not allow films.
+    results : {"shown", "none"}
+        ``"none"`` where it shows no result of a run, as a diagram or the paper's own numbers.
     recorded : str
         The recorded run whose numbers it shows, where they are not this run's.
     """
     from matplotlib import rc_context  # slow to import; who only checks what is published needs none
 
     folder = run.folder / "figures"
+    nature = _nature(run, recorded) if results == "shown" else []
     for mode, suffix in (("light", ""), ("dark", "-dark")):
         with style.theme(mode):
             drawing = draw()
+            options = _marked(drawing.figure, nature)
             with rc_context({"svg.hashsalt": slug, "svg.id": slug + suffix, "savefig.transparent": True}):
-                _save(drawing, folder / f"{slug}{suffix}.svg", metadata={"Date": None, "Creator": None})
+                _save(drawing, folder / f"{slug}{suffix}.svg", metadata={"Date": None, "Creator": None}, **options)
                 if mode == "dark":
                     continue
-                _save(
-                    drawing, folder / f"{slug}.pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None}
-                )
-            _save(drawing, folder / f"{slug}.png", dpi=SCREEN_DPI, facecolor="white", transparent=False)
+                undated = {"CreationDate": None, "Producer": None, "Creator": None}
+                _save(drawing, folder / f"{slug}.pdf", metadata=undated, **options)
+            options |= {"facecolor": "white"}
+            _save(drawing, folder / f"{slug}.png", dpi=SCREEN_DPI, transparent=False, **options)
             preview = io.BytesIO()
-            drawing.figure.savefig(preview, format="png", dpi=100, facecolor="white")
+            drawing.figure.savefig(preview, format="png", dpi=100, **options)
             write_csv(drawing.data, folder / f"{slug}.csv")
-            width, height = drawing.figure.get_size_inches()
+            width, height = options["bbox_inches"].size
             record = {
                 "slug": slug,
                 "kind": "figure",
@@ -85,6 +98,7 @@ def figure(
                 "height": round(height * 96),
                 "films": films == "shown",
                 "recorded": recorded,
+                "nature": nature,
             }
     write_json(record, folder / f"{slug}.json")
     shown = {"image/png": base64.b64encode(preview.getvalue()).decode(), "text/plain": drawing.alt}
@@ -134,6 +148,7 @@ def table(
             "headings": titles,
             "cells": cells,
             "recorded": recorded,
+            "nature": _nature(run, recorded),
         },
         folder / f"{slug}.json",
     )
@@ -236,6 +251,32 @@ def quoted(folder) -> dict[str, str]:
 def _record(run: Run, slug: str) -> dict[str, Any]:
     (path,) = (path for path in files(run, slug) if path.suffix == ".json")
     return read_json(path)
+
+
+def _nature(run: Run, recorded: str) -> list[str]:
+    """What films and networks a figure or table is of, in words; empty where a record does not tell it."""
+    from deepcovid_lib import records
+
+    if not recorded:
+        return editions.nature(run.edition.model_dump())
+    told = records.folder() / recorded / "run.yaml"
+    return editions.nature(records.told(recorded)["asked"]) if told.is_file() else []
+
+
+def _marked(figure: Figure, nature: Sequence[str]) -> dict[str, Any]:
+    """Write below a figure what it is of, where that is no patients or no taught network; return how to save it."""
+    from matplotlib.transforms import Bbox
+
+    width, height = figure.get_size_inches()
+    below = 0.0
+    if set(nature) & set(editions.NO_EVIDENCE):
+        below = MARK
+        words = ", ".join(nature)
+        text = figure.text(
+            0.995, -0.2 * below / height, words[0].upper() + words[1:], ha="right", va="top", size=style.SMALL
+        )
+        text.set(color=style.muted(), in_layout=False)
+    return {"bbox_inches": Bbox.from_bounds(0, -below, width, height + below)}
 
 
 def _save(drawing: Drawing, path, **options: Any) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -86,7 +87,15 @@ def entries(root: Path) -> dict[str, Entry]:
 
 
 def of_artefact(
-    slug: str, title: str, number: str, *, run: str, commit: str | None, url: str = "", root: Path | None = None
+    slug: str,
+    title: str,
+    number: str,
+    *,
+    run: str,
+    nature: Sequence[str] = (),
+    commit: str | None,
+    url: str = "",
+    root: Path | None = None,
 ) -> Entry:
     """Return the entry of one figure or table of the book.
 
@@ -100,6 +109,8 @@ def of_artefact(
         What the paper calls it, e.g. ``"Fig. 10"``; empty for one of this book's own.
     run : str
         The run its numbers come from.
+    nature : sequence of str
+        What that run's films and networks are, of `editions.nature`.
     commit : str or None
         The project's commit then, as `runs.commit` gives it: with a ``+`` where files were changed since. Of several,
         all, joined by ``and``.
@@ -110,7 +121,7 @@ def of_artefact(
     """
     book = _book(root or runs.root())
     kind = "table" if slug.startswith("tab-") else "figure"
-    note = f"{kind.capitalize()} {slug} of run {run}"
+    note = f"{kind.capitalize()} {slug} of run {run}" + (f" ({', '.join(nature)})" if nature else "")
     if commit:
         named = (
             f"{each.removesuffix('+')}{', files changed since' * each.endswith('+')}" for each in commit.split(" and ")

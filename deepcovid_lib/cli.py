@@ -215,6 +215,8 @@ def _predict(asked: argparse.Namespace) -> int:
     print(NO_DEVICE, file=sys.stderr)
     if not predict.of_this_code(asked.head):
         print("note: this head was trained by other code than is installed, so its scores may differ", file=sys.stderr)
+    nature = predict.trained_on(asked.head)
+    print(f"note: this head was trained on {' and '.join(nature) or 'what it does not tell'}", file=sys.stderr)
     scored, refused = predict.score_files(asked.images, asked.head)
     print("note: a run scores its films in batches, by its engine, so the last digits may differ", file=sys.stderr)
     if asked.format == "csv":
@@ -238,9 +240,7 @@ def _compare(asked: argparse.Namespace) -> None:
     compared = comparison.compare(a, b)
     comparison_page.write(compared, path)
     for one in (a, b):
-        nature = sides.nature(one)
-        told = nature if "synthetic radiographs" in nature else ["real films", *nature]
-        print(f"{sides.stem(one)}: {', '.join(told) if one.scores else 'no scores'}")
+        print(f"{sides.stem(one)}: {', '.join(editions.nature(one.asked)) if one.scores else 'no scores'}")
     if comparison.shared(a, b):
         print(comparison_page.summary(compared.areas))
     print(compared.conclusion)

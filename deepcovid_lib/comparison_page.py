@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from deepcovid_lib import __version__, comparison, sides, style
+from deepcovid_lib import __version__, comparison, editions, sides, style
 from deepcovid_lib.comparison import Comparison
 from deepcovid_lib.figures import pairs
 from deepcovid_lib.files import replacing
@@ -84,7 +84,7 @@ def _head(title: str) -> ElementTree.Element:
 
 
 def _top(compared: Comparison) -> ElementTree.Element:
-    natures = [(letter, sides.nature(one)) for letter, one in (("A", compared.a), ("B", compared.b))]
+    natures = [(letter, editions.no_evidence(one.asked)) for letter, one in (("A", compared.a), ("B", compared.b))]
     told = [f"{letter} has {' and '.join(nature)}." for letter, nature in natures if nature]
     warning = f"{' '.join(told)} Such a run shows the method and is no evidence about COVID-19."
     warned = [element("p", warning, class_="note")] if told else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from deepcovid_lib import paper, style
 from deepcovid_lib.problems import Misuse, Problem
 
+SYNTHETIC = "synthetic radiographs"
+NETWORKS = {"imagenet": "networks pretrained on ImageNet", "random": "untrained networks"}
+NO_EVIDENCE = (SYNTHETIC, NETWORKS["random"])
 FOLDERS = ("phantom", "cohen", "released", "chexpert", "nih", "marks", "metadata")
 SOURCES = (("released", "released"), ("cohen", "chexpert"))  # of positives and negatives, as in the paper
 
@@ -239,6 +243,32 @@ def parse_settings(assignments: list[str]) -> dict[str, Any]:
         except yaml.YAMLError:
             raise Problem(f"the value of '{key}' cannot be read", remedy="quote it as YAML would") from None
     return settings
+
+
+def nature(asked: Mapping[str, Any]) -> list[str]:
+    """Return what films and networks are, as far as it is told: of an edition, a run's `run.yaml` or a head.
+
+    Examples
+    --------
+    >>> nature({"positives": "phantom", "negatives": "phantom", "weights": "random"})
+    ['synthetic radiographs', 'untrained networks']
+    >>> nature(resolve("covid-xray-5k").model_dump())
+    ['real films', 'networks pretrained on ImageNet']
+    """
+    sides = [asked[side] for side in ("positives", "negatives") if side in asked]
+    told = [SYNTHETIC if "phantom" in sides else "real films"] if sides else []
+    return told + [NETWORKS[kind] for kind in (asked.get("weights"),) if kind in NETWORKS]
+
+
+def no_evidence(asked: Mapping[str, Any]) -> list[str]:
+    """Return what of its nature keeps a run from being evidence about patients.
+
+    Examples
+    --------
+    >>> no_evidence(resolve("open-cxr", {"weights": "random"}).model_dump())
+    ['untrained networks']
+    """
+    return [each for each in nature(asked) if each in NO_EVIDENCE]
 
 
 def has_papers_sources(edition: Edition) -> bool:

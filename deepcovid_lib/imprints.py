@@ -185,6 +185,13 @@ def _bibtex(run: Run, record: dict[str, Any], stage: str, home: str) -> str:
     commit = _commits(_facts(run, record, stage))
     url = f"{home.rstrip('/')}/at/{slug}.html" if home else ""
     entry = citations.of_artefact(
-        slug, record["caption"], record["number"], run=made_by, commit=commit, url=url, root=run.root
+        slug,
+        record["caption"],
+        record["number"],
+        run=made_by,
+        nature=record.get("nature", ()),
+        commit=commit,
+        url=url,
+        root=run.root,
     )
     return citations.bibtex(entry)

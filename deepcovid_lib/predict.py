@@ -10,13 +10,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from deepcovid_lib import backbones, finetune, heads, images, lineage
+from deepcovid_lib import backbones, editions, finetune, heads, images, lineage
 from deepcovid_lib.problems import Misuse, Problem, spelled
 
 
 def of_this_code(head: Path) -> bool:
     """Say whether the code that reads, passes and trains is the code that trained a head."""
     return heads.load(head, expect={})[1].get("code") == lineage.code(lineage.TRAINING)
+
+
+def trained_on(head: Path) -> list[str]:
+    """Return what the films and the network of a head were, in words of `editions.nature`, as far as it tells."""
+    return editions.nature(heads.load(head, expect={})[1])
 
 
 def score_files(paths: Sequence[Path], head: Path) -> tuple[pd.DataFrame, list[Problem]]:

@@ -27,6 +27,7 @@ from deepcovid_lib.problems import Misuse, Problem
 SPEEDS = ("retrain", "replay")
 UNDESCRIBED = (
     "title",
+    "about",
     "folders",
     "models",
     "seed",
@@ -186,7 +187,7 @@ def begin(
 
 
 def about(run: Run) -> str:
-    """Return what the edition says of itself and, where the run asks otherwise, what it set.
+    """Return what the edition, or the run in its place, says of itself and, where the run asks otherwise, what it set.
 
     Examples
     --------
@@ -197,9 +198,11 @@ def about(run: Run) -> str:
     """
     own, edition = (asked.model_dump(mode="json") for asked in (run.edition, editions.resolve(run.edition_name)))
     changed = [key.replace("_", " ") for key, value in edition.items() if key not in UNDESCRIBED and own[key] != value]
-    if not changed or own["about"] != edition["about"]:
+    if not changed:
         return own["about"]
-    return f"This run set {', '.join(changed)} otherwise than its edition, which says of itself: {own['about']}"
+    other = f"This run set {', '.join(changed)} otherwise than its edition"
+    same = own["about"] == edition["about"]
+    return f"{other}, which says of itself: {own['about']}" if same else f"{own['about']} {other} {run.edition_name}."
 
 
 def reopen(name: str) -> Run:

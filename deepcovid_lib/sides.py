@@ -114,16 +114,6 @@ def _films(folder: Path, asked: dict[str, Any]) -> dict[str, str]:
     return {"manifest": known[films.name]} if films.name in known else {}
 
 
-def nature(one: Side) -> list[str]:
-    """Return what keeps a run from being evidence about patients, in words."""
-    told = []
-    if "phantom" in (one.asked.get("positives"), one.asked.get("negatives")):
-        told.append("synthetic radiographs")
-    if one.asked.get("weights") == "random":
-        told.append("untrained networks")
-    return told
-
-
 def stem(one: Side) -> str:
     """Return a run's name for use in a file's: that of its folder, with ``recorded-`` before a recorded one's."""
     return one.folder.name if one.folder.parent.name == "results" else one.label.replace("/", "-")

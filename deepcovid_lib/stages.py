@@ -227,14 +227,17 @@ def trust(run: Run) -> str:
     """Say in one sentence whether the run tests the paper's results."""
     if tests_performance(run):
         return "Images and weights are the paper's kind, so the printed values are tested here."
-    if run.tests("performance"):
+    nature = editions.no_evidence(run.edition.model_dump())
+    if editions.SYNTHETIC in nature:
+        why = f"this run uses {' and '.join(nature)}"
+    elif run.tests("performance"):
         why = "its images, or the rows that they were chosen from, are not as many as the paper counts"
     elif editions.has_papers_images(run.edition) and "performance" not in run.edition.tests_paper:
         why = "its edition declares no test of the paper's results (tests_paper)"
     elif editions.has_papers_sources(run.edition) or "performance" in run.edition.tests_paper:
         why = "this run has other images, networks, settings or another recipe"
     else:
-        why = "this run uses other images" + (" and untrained networks" if run.edition.weights == "random" else "")
+        why = f"this run uses {' and '.join(['other images', *nature])}"
     return f"Not as a test of the paper: {why}, so its numbers neither confirm nor refute the printed ones."
 
 
@@ -323,7 +326,8 @@ def _train(run: Run, model: str, rows: pd.DataFrame) -> None:
     write_csv(scored, folder / "scores.csv")
     write_csv(fitted.history, folder / "history.csv")
     given = {name: sha256(folder / f"{name}.csv") for name in fits.GIVEN}
-    metadata = {**meant, **given, "weights_id": loaded.weights_id, "run": run.name}
+    films = {"positives": run.edition.positives, "negatives": run.edition.negatives}
+    metadata = {**meant, **given, **films, "weights_id": loaded.weights_id, "run": run.name}
     heads.save(folder / "head.safetensors", fitted.head, metadata)
 
 

@@ -17,10 +17,13 @@ from deepcovid_lib import (
     cards,
     citations,
     coverage,
+    editions,
     explorer,
     faults,
     imprints,
+    leakage,
     licences,
+    manifest,
     mutants,
     papermap,
     provenance,
@@ -42,7 +45,6 @@ PERMALINK = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{slug}</title><meta http-equiv="refresh" content="0; url={place}">
 </head><body><main><h1>{slug}</h1><p>This is at <a href="{place}">{place}</a>.</p></main></body></html>
 """
-WEIGHTS = {"imagenet": "networks pretrained on ImageNet", "random": "untrained networks"}
 
 
 def pages(run: Run) -> dict[str, Any]:
@@ -261,9 +263,10 @@ def _stage_config(run: Run, target: Path, *, films: bool) -> None:
     else:
         config["launch_buttons"] = {"colab_url": "https://colab.research.google.com"}
         config["html"] |= {"use_repository_button": True, "use_issues_button": True, "use_edit_page_button": True}
+    nature = ", ".join(editions.nature(run.edition.model_dump()))
     banner = (
         f'<p class="run-banner">Run <strong>{html.escape(run.name)}</strong> '
-        f"({html.escape(run.edition.title)}; {WEIGHTS[run.edition.weights]}). {html.escape(runs.about(run))}</p>"
+        f"({html.escape(run.edition.title)}; {nature}). {html.escape(runs.about(run))}{_untold(run)}</p>"
     )
     config["sphinx"]["config"] |= {
         "deepcovid_results": str(run.folder),
@@ -276,6 +279,11 @@ def _stage_config(run: Run, target: Path, *, films: bool) -> None:
     if not config.get("logo"):
         config.pop("logo", None)
     (target / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+
+def _untold(run: Run) -> str:
+    untold = leakage.untold(manifest.read(run.manifest)) if run.manifest.is_file() else 0
+    return f" The source does not tell the patients of {untold:,} films: each counts as one patient." if untold else ""
 
 
 def _tags(cell: nbformat.NotebookNode) -> set[str]:

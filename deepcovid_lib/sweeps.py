@@ -115,7 +115,7 @@ def whole(run: Run, train: pd.DataFrame, test: pd.DataFrame, extent: Extent) -> 
 
 
 SWEEPS = {
-    "copies": Sweep("copies", "the run's copies", f"{PAPER_COPIES} copies", copies),
+    "copies": Sweep("copies", "the recorded run's copies", f"{PAPER_COPIES} copies", copies),
     "crop": Sweep("fit", "whole film squashed", "centre crop", crop),
     "densenet161": Sweep("network", "DenseNet-121", "DenseNet-161", deeper),
     "drift": Sweep("batch normalisation", "frozen", "drifting batch normalisation", drift),

@@ -1,6 +1,7 @@
 """Artefacts: figures, tables and values as files with their records."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -77,3 +78,49 @@ def test_changed_values_are_refused(run):
 @pytest.mark.parametrize(("heading", "told"), [("p", "0.0498"), ("p after Holm", "0.0498"), ("part", "0.050")])
 def test_a_p_value_below_the_level_is_shown_below_it(heading, told):
     assert artefacts._cell(0.04975, heading) == told
+
+
+def size_of(folder, slug):
+    """Inches of a figure's vector file."""
+    head = (folder / f"{slug}.svg").read_text()[:2000]
+    return [float(re.search(rf'{side}="([\d.]+)pt"', head).group(1)) / 72 for side in ("width", "height")]
+
+
+def test_a_figure_of_synthetic_films_says_so_below_and_one_without_results_does_not(run):
+    artefacts.figure(run, "fig-training-resnet18", draw, caption="x")
+    artefacts.figure(run, "fig-audit-roc", draw, caption="x", results="none")
+    folder = run.folder / "figures"
+    told, silent = (
+        json.loads((folder / f"{slug}.json").read_text()) for slug in ("fig-training-resnet18", "fig-audit-roc")
+    )
+    assert told["nature"] == ["synthetic radiographs", "untrained networks"]
+    assert silent["nature"] == []
+    assert told["height"] - silent["height"] == round(artefacts.MARK * 96)
+    assert [round(96 * side) for side in size_of(folder, "fig-training-resnet18")] == [told["width"], told["height"]]
+
+
+@pytest.mark.parametrize(
+    ("nature", "words"),
+    [
+        (
+            ["synthetic radiographs", "networks pretrained on ImageNet"],
+            "Synthetic radiographs, networks pretrained on ImageNet",
+        ),
+        (["real films", "untrained networks"], "Real films, untrained networks"),
+        (["real films", "networks pretrained on ImageNet"], None),
+        ([], None),
+    ],
+)
+def test_the_mark_below_a_figure_is_there_where_it_is_no_evidence(nature, words):
+    drawing = draw()
+    height = drawing.figure.get_size_inches()[1]
+    box = artefacts._marked(drawing.figure, nature)["bbox_inches"]
+    assert [text.get_text() for text in drawing.figure.texts] == ([words] if words else [])
+    assert (box.height > height) == bool(words)
+
+
+def test_a_table_and_a_recorded_figure_keep_whose_they_are(run):
+    artefacts.table(run, "tab-x", pd.DataFrame({"a": [1]}), caption="x")
+    assert json.loads((run.folder / "tables" / "tab-x.json").read_text())["nature"][0] == "synthetic radiographs"
+    assert artefacts._nature(run, "open-cxr-weights-random") == ["real films", "untrained networks"]
+    assert artefacts._nature(run, "benchmarks") == []

@@ -185,3 +185,9 @@ def test_the_archive_metadata_say_the_same():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["authors"] == CFF["authors"]
     assert project["keywords"] == CFF["keywords"]
+
+
+def test_what_a_run_was_made_of_is_cited_with_it():
+    note = parsed(of_roc(nature=["synthetic radiographs", "untrained networks"])).fields["note"]
+    assert "of run phantom (synthetic radiographs, untrained networks) at commit" in note
+    assert "()" not in parsed(of_roc(nature=[])).fields["note"]

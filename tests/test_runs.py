@@ -81,7 +81,9 @@ def test_an_editions_text_stands_alone_where_nothing_it_may_tell_was_changed(set
 
 
 def test_a_runs_own_text_is_its_own():
-    assert runs.about(runs.resolve("tiny", settings={"copies": 9, "about": "Nine copies."})) == "Nine copies."
+    assert runs.about(runs.resolve("tiny", settings={"about": "Our own."})) == "Our own."
+    told = runs.about(runs.resolve("tiny", settings={"copies": 9, "about": "Nine copies."}))
+    assert told == "Nine copies. This run set copies otherwise than its edition tiny."
 
 
 def test_facts_are_kept_by_stage():

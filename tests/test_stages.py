@@ -85,10 +85,17 @@ def test_scores_are_told_with_all_their_digits(run, monkeypatch, capsys, kind):
     told = pd.DataFrame({"path": ["a.png", "b.png"], "score": [1.395e-13, 0.9999999999999039]})
     monkeypatch.setattr(predict, "score_files", lambda *_: (told, []))
     monkeypatch.setattr(predict, "of_this_code", lambda _: True)
+    monkeypatch.setattr(predict, "trained_on", lambda _: [])
     assert cli.main(["predict", "--head", "x", "--format", kind, "a.png", "b.png"]) == 0
-    shown = capsys.readouterr().out
-    assert "1.395e-13" in shown
-    assert "0.9999999999999039" in shown
+    shown = capsys.readouterr()
+    assert "1.395e-13" in shown.out
+    assert "0.9999999999999039" in shown.out
+    assert "trained on what it does not tell" in shown.err
+
+
+def test_a_head_tells_what_it_was_trained_on(run):
+    head = stages.fit(run, "resnet18") / "head.safetensors"
+    assert predict.trained_on(head) == ["synthetic radiographs", "untrained networks"]
 
 
 def test_a_head_made_again_is_the_same_to_the_byte(run):
@@ -173,7 +180,9 @@ def test_synthetic_films_test_no_performance():
     [
         ("covid-xray-5k", {"recipe.epochs": 50}, "has other images, networks, settings or another recipe"),
         ("covid-xray-5k", {"seed": 7}, "has other images, networks, settings or another recipe"),
-        ("phantom", {}, "uses other images"),
+        ("phantom", {}, "uses synthetic radiographs and untrained networks"),
+        ("open-cxr", {}, "uses other images,"),
+        ("open-cxr", {"weights": "random"}, "uses other images and untrained networks"),
         ("covid-xray-5k", {"tests_paper": [], "copies": 4}, "has other images, networks, settings or another recipe"),
         ("covid-xray-5k", {"tests_paper": []}, "declares no test of the paper's results (tests_paper)"),
         ("covid-xray-5k-rebuilt", {"tests_paper": ["counts"]}, "declares no test of the paper's results"),

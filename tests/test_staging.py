@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 import yaml
 
-from deepcovid_lib import artefacts, runs, staging
+from deepcovid_lib import artefacts, manifest, runs, staging
 from deepcovid_lib.problems import Problem
 
 ROOT = Path(__file__).parent.parent
@@ -131,3 +132,33 @@ def test_there_is_a_page_for_every_model(run):
     )
     files = [chapter["file"] for chapter in staging.pages(run)["parts"][0]["chapters"]]
     assert files == [f"notebooks/finetune-{model}" for model in run.edition.models] + ["book/x"]
+
+
+@pytest.mark.parametrize(
+    ("edition", "weights", "nature"),
+    [
+        ("tiny", "random", "synthetic radiographs, untrained networks"),
+        ("open-cxr", "random", "real films, untrained networks"),
+        ("covid-xray-5k", "imagenet", "real films, networks pretrained on ImageNet"),
+    ],
+)
+def test_the_line_over_every_page_tells_what_films_and_networks_are_whatever_a_run_says(
+    run, tmp_path, edition, weights, nature
+):
+    named = {"weights": weights, "title": "Seminar", "about": "First run.", "copies": 2}
+    (run.root / "_config.yml").write_text((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    staging._stage_config(runs.begin(edition, name="seminar", settings=named), tmp_path, films=True)
+    banner = yaml.safe_load((tmp_path / "_config.yml").read_text())["sphinx"]["config"]["deepcovid_banner"]
+    assert f"(Seminar; {nature}). First run. This run set" in banner
+    assert "copies" in banner
+    assert "patients of" not in banner
+
+
+def test_the_line_over_every_page_counts_the_films_whose_patients_are_not_told(run, monkeypatch):
+    films = pd.DataFrame({"patient_id": ["cohen:1", "released:untold-2", "released:untold-3"]})
+    monkeypatch.setattr(manifest, "read", {run.manifest: films}.get)
+    assert staging._untold(run) == "", "a run without a manifest"
+    run.manifest.touch()
+    assert staging._untold(run).startswith(" The source does not tell the patients of 2 films")
+    films["patient_id"] = "cohen:1"
+    assert staging._untold(run) == ""
