@@ -276,6 +276,10 @@ def _marked(figure: Figure, nature: Sequence[str]) -> dict[str, Any]:
             0.995, -0.2 * below / height, words[0].upper() + words[1:], ha="right", va="top", size=style.SMALL
         )
         text.set(color=style.muted(), in_layout=False)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        for legend in figure.legends:  # they stand at the edge of the figure, which grows
+            legend.set_bbox_to_anchor((0, 0, 1, 1), transform=figure.transFigure)
     return {"bbox_inches": Bbox.from_bounds(0, -below, width, height + below)}
 
 

@@ -1,10 +1,13 @@
 """Artefacts: figures, tables and values as files with their records."""
 
+import io
 import json
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from deepcovid_lib import artefacts, figures, runs
 from deepcovid_lib.files import sha256
@@ -124,3 +127,19 @@ def test_a_table_and_a_recorded_figure_keep_whose_they_are(run):
     assert json.loads((run.folder / "tables" / "tab-x.json").read_text())["nature"][0] == "synthetic radiographs"
     assert artefacts._nature(run, "open-cxr-weights-random") == ["real films", "untrained networks"]
     assert artefacts._nature(run, "benchmarks") == []
+
+
+def test_the_mark_leaves_everything_above_it_where_it_was():
+    rng = np.random.default_rng(0)
+    labels = ["covid"] * 20 + ["non_covid"] * 80
+    scores = pd.DataFrame({"label": labels, "patient_id": range(100), "score": rng.uniform(size=100)})
+    pictures = []
+    for nature in ([], ["synthetic radiographs"]):
+        drawn, picture = figures.roc({"resnet18": scores, "resnet50": scores}).figure, io.BytesIO()
+        drawn.savefig(picture, dpi=100, facecolor="white", **artefacts._marked(drawn, nature))
+        pictures.append(np.asarray(Image.open(picture).convert("L")))
+    plain, marked = pictures
+    assert len(marked) == len(plain) + round(100 * artefacts.MARK)
+    moved = np.abs(marked[: len(plain)].astype(int) - plain) > 64
+    assert moved.sum() < 20, "a pixel here and there by rounding"
+    assert (marked[len(plain) :] < 200).any()
