@@ -265,7 +265,7 @@ def _nature(run: Run, recorded: str) -> list[str]:
 
 def _marked(figure: Figure, nature: Sequence[str]) -> dict[str, Any]:
     """Write below a figure what it is of, where that is no patients or no taught network; return how to save it."""
-    from matplotlib.transforms import Bbox
+    from matplotlib.transforms import Bbox, TransformedBbox
 
     width, height = figure.get_size_inches()
     below = 0.0
@@ -276,10 +276,9 @@ def _marked(figure: Figure, nature: Sequence[str]) -> dict[str, Any]:
             0.995, -0.2 * below / height, words[0].upper() + words[1:], ha="right", va="top", size=style.SMALL
         )
         text.set(color=style.muted(), in_layout=False)
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-        for legend in figure.legends:  # they stand at the edge of the figure, which grows
-            legend.set_bbox_to_anchor((0, 0, 1, 1), transform=figure.transFigure)
+        edge = TransformedBbox(Bbox.unit(), figure.transFigure)
+        for legend in figure.legends:  # an anchor that is set would take a legend out of the layout
+            legend.get_bbox_to_anchor = lambda: edge
     return {"bbox_inches": Bbox.from_bounds(0, -below, width, height + below)}
 
 

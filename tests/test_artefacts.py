@@ -136,10 +136,10 @@ def test_the_mark_leaves_everything_above_it_where_it_was():
     pictures = []
     for nature in ([], ["synthetic radiographs"]):
         drawn, picture = figures.roc({"resnet18": scores, "resnet50": scores}).figure, io.BytesIO()
-        drawn.savefig(picture, dpi=100, facecolor="white", **artefacts._marked(drawn, nature))
+        drawn.savefig(picture, dpi=artefacts.SCREEN_DPI, facecolor="white", **artefacts._marked(drawn, nature))
         pictures.append(np.asarray(Image.open(picture).convert("L")))
     plain, marked = pictures
-    assert len(marked) == len(plain) + round(100 * artefacts.MARK)
+    assert len(marked) == len(plain) + round(artefacts.SCREEN_DPI * artefacts.MARK)
     moved = np.abs(marked[: len(plain)].astype(int) - plain) > 64
     assert moved.sum() < 20, "a pixel here and there by rounding"
     assert (marked[len(plain) :] < 200).any()
