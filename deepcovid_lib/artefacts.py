@@ -46,8 +46,9 @@ def figure(
     *,
     caption: str,
     films: str = "none",
-    results: str = "shown",
+    results: str = "run",
     recorded: str = "",
+    beside: str = "",
 ) -> Shown:
     """Draw a figure for light and dark pages and publish it; one of synthetic films or untrained networks says so.
 
@@ -63,15 +64,18 @@ def figure(
     films : {"none", "shown"}
         ``"shown"`` where the figure shows images of the run's source; the published book leaves it out
         if the edition does not allow films.
-    results : {"shown", "none"}
-        ``"none"`` where it shows no result of a run, as a diagram or the paper's own numbers.
+    results : {"run", "phantoms", "none"}
+        Whose results it shows: ``"phantoms"`` that the notebook drew for itself, and no network's; ``"none"``, as a
+        diagram or the paper's own numbers.
     recorded : str
         The recorded run whose numbers it shows, where they are not this run's.
+    beside : str
+        The recorded run whose numbers it shows beside this run's.
     """
     from matplotlib import rc_context  # slow to import; who only checks what is published needs none
 
     folder = run.folder / "figures"
-    nature = _nature(run, recorded) if results == "shown" else []
+    nature = _nature(run, results, recorded, beside)
     for mode, suffix in (("light", ""), ("dark", "-dark")):
         with style.theme(mode):
             drawing = draw()
@@ -112,6 +116,7 @@ def table(
     *,
     caption: str,
     headings: dict[str, str] | None = None,
+    results: str = "run",
     recorded: str = "",
 ) -> Shown:
     """Publish a table: its numbers as they are in the CSV, rounded for the eye on the page.
@@ -121,6 +126,8 @@ def table(
     headings : dict, optional
         Columns to show, in order, with their headings; a heading that ends in `` %`` shows a fraction as a
         percentage with one decimal. All columns by default.
+    results : {"run", "phantoms", "none"}
+        Whose results it shows, as for a figure.
     recorded : str
         The recorded run whose numbers it shows, where they are not this run's.
     """
@@ -148,7 +155,7 @@ def table(
             "headings": titles,
             "cells": cells,
             "recorded": recorded,
-            "nature": _nature(run, recorded),
+            "nature": _nature(run, results, recorded),
         },
         folder / f"{slug}.json",
     )
@@ -253,14 +260,22 @@ def _record(run: Run, slug: str) -> dict[str, Any]:
     return read_json(path)
 
 
-def _nature(run: Run, recorded: str) -> list[str]:
+def _nature(run: Run, results: str, recorded: str, beside: str = "") -> list[str]:
     """What films and networks a figure or table is of, in words; empty where a record does not tell it."""
+    if results != "run":
+        return {"phantoms": [editions.SYNTHETIC], "none": []}[results]
+    own = _of_record(recorded) if recorded else editions.nature(run.edition.model_dump())
+    other = _of_record(beside) if beside else own
+    return own if other == own else [*own, f"recorded: {', '.join(other)}"]
+
+
+def _of_record(name: str) -> list[str]:
+    """The nature of a recorded run that has scores; sweeps are of the run that they are named after."""
     from deepcovid_lib import records
 
-    if not recorded:
-        return editions.nature(run.edition.model_dump())
-    told = records.folder() / recorded / "run.yaml"
-    return editions.nature(records.told(recorded)["asked"]) if told.is_file() else []
+    own = name.removeprefix("recipes-")
+    scored = (records.folder() / own / "scores").is_dir()
+    return editions.nature(records.told(own)["asked"]) if scored else []
 
 
 def _marked(figure: Figure, nature: Sequence[str]) -> dict[str, Any]:
@@ -268,13 +283,12 @@ def _marked(figure: Figure, nature: Sequence[str]) -> dict[str, Any]:
     from matplotlib.transforms import Bbox, TransformedBbox
 
     width, height = figure.get_size_inches()
-    below = 0.0
-    if set(nature) & set(editions.NO_EVIDENCE):
-        below = MARK
-        words = ", ".join(nature)
-        text = figure.text(
-            0.995, -0.2 * below / height, words[0].upper() + words[1:], ha="right", va="top", size=style.SMALL
-        )
+    own = [each for each in nature if not each.startswith("recorded: ")]
+    lines = [", ".join(own), *(each for each in nature if each not in own)]
+    lines = [line[0].upper() + line[1:] for line in lines if any(word in line for word in editions.NO_EVIDENCE)]
+    below = MARK * len(lines)
+    if lines:
+        text = figure.text(0.995, -0.05 / height, "\n".join(lines), ha="right", va="top", size=style.SMALL)
         text.set(color=style.muted(), in_layout=False)
         edge = TransformedBbox(Bbox.unit(), figure.transFigure)
         for legend in figure.legends:  # an anchor that is set would take a legend out of the layout

@@ -263,11 +263,12 @@ def _record(asked: argparse.Namespace) -> None:
         stages.all_scores(run)
         stages.funnel(run)
         runner.check_all(run)
-    measured = records.folder() / run.name / "tables"
-    before = measured.is_dir()
+    kept = {"ladder": records.folder() / run.name / "tables", "sweeps": records.folder() / f"recipes-{run.name}"}
+    before = [name for name, folder in kept.items() if folder.is_dir()]
     print(f"kept in {records.keep(run)}")
-    if before and not measured.is_dir():
-        print("note: the ladder measured from the former scores was dropped; measure it again", file=sys.stderr)
+    for name in before:
+        if not kept[name].is_dir():
+            print(f"note: the {name} measured from the former scores went with them; measure again", file=sys.stderr)
 
 
 def _doctor(asked: argparse.Namespace) -> None:

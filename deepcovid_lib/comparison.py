@@ -15,7 +15,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 
 from deepcovid_lib import manifest, metrics, ranges, sides, style, tables
 from deepcovid_lib.checks import FEWEST_PATIENTS
-from deepcovid_lib.pairs import deviation, studentised
+from deepcovid_lib.pairs import by_patient, deviation, reserve, studentised, wins
 from deepcovid_lib.sides import Side
 
 EQUAL, SAME, DIFFER, UNDECIDED = "equal", "same within uncertainty", "differ", "cannot be decided"
@@ -246,7 +246,7 @@ def _difference(a: Side, b: Side, model: str) -> dict[str, Any]:
                 return told | {"verdict": UNDECIDED, "reason": "the difference has no variance"}
         else:
             told = {"difference": apart, "test": "unpaired"}
-            alone = [deviation(frame.assign(score_a=frame["score"], score_b=0.0)) for frame in (one, other)]
+            alone = [_alone(frame) for frame in (one, other)]
             spread, freedom = math.hypot(*(part for part, _ in alone)), min(part for _, part in alone)
             if math.isnan(spread):
                 wholly = any(_area(frame) in (0, 1) for frame in (one, other))
@@ -254,6 +254,14 @@ def _difference(a: Side, b: Side, model: str) -> dict[str, Any]:
                 return told | {"verdict": UNDECIDED, "reason": why}
     low, high, p = studentised(apart, spread, freedom)
     return told | {"low": low, "high": high, "p": p, "verdict": DIFFER if p < LEVEL else SAME, "reason": ""}
+
+
+def _alone(frame: pd.DataFrame) -> tuple[float, int]:
+    """The deviation of one run's area, half of what `pairs.deviation` adds among it, and what it stands on."""
+    positive, patients = (frame["label"] == "covid").to_numpy(), frame["patient_id"].to_numpy()
+    sides = patients[positive], patients[~positive]
+    spread, freedom = by_patient(wins(positive, frame["score"].to_numpy(float)), *sides)
+    return math.hypot(spread, reserve(*sides) / math.sqrt(2)), freedom
 
 
 def _distance(one: pd.DataFrame, other: pd.DataFrame, label: str) -> float:

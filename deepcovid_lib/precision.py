@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
+from deepcovid_lib import tables
 from deepcovid_lib.checks import FEWEST_PATIENTS
 
 REPLICATES = 300
@@ -80,7 +81,7 @@ def summary(
         else:
             drawn = [
                 average_precision_score(covid, score, sample_weight=weights)
-                for weights in _drawn(frame["patient_id"].to_numpy(), covid, replicates, np.random.default_rng(seed))
+                for weights in _drawn(tables.unnamed(frame).to_numpy(), covid, replicates, np.random.default_rng(seed))
             ]
             drawn = np.minimum(1.0, drawn)  # the last bit of a sum may lie above
             few = min(frame.loc[own, "patient_id"].nunique() for own in (covid, ~covid)) < FEWEST_PATIENTS

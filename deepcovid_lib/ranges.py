@@ -64,13 +64,13 @@ def specificity(y_true: ArrayLike, y_score: ArrayLike, threshold: float) -> tupl
     return low, high
 
 
-def area(y_true: ArrayLike, y_score: ArrayLike, patients: ArrayLike) -> AucInterval:
-    """Return the area under the ROC curve with the 95% range of true areas that it may come from.
+def area(y_true: ArrayLike, y_score: ArrayLike, patients: ArrayLike, *, confidence: float = 0.95) -> AucInterval:
+    """Return the area under the ROC curve with the range of true areas that it may come from.
 
     Whatever the scores' distribution, an observed area varies at most as much as a share of as many trials as the rarer
-    class has images. So the range is Wilson's of that many trials. It takes the variance at the area it tests, not at
-    the one observed, which near 1 is often far too small. Images of a patient are taken to repeat each other: a class
-    counts as many trials as patients, or fewer where some have more images than others.
+    class has images. So the range is Clopper and Pearson's of that many trials. It takes the spread at the area it
+    tests, not at the one observed, which near 1 is often far too small. Images of a patient are taken to repeat each
+    other: a class counts as many trials as patients, or fewer where some have more images than others.
 
     Parameters
     ----------
@@ -79,17 +79,18 @@ def area(y_true: ArrayLike, y_score: ArrayLike, patients: ArrayLike) -> AucInter
     y_score : array-like of shape (n,)
         A tie between the classes counts one half.
     patients : array-like of shape (n,)
+    confidence : float in (0, 1)
 
     Returns
     -------
     AucInterval
-        ``auc, low, high`` in [0, 1]; the range is open, ``high`` 1 or ``low`` 0, under perfect separation alone. Bounds
-        are NaN where all scores are equal or a class has fewer than five patients; all is NaN without a class.
+        ``auc, low, high`` in [0, 1]. Bounds are NaN where all scores are equal or a class has fewer than five patients;
+        all is NaN without a class.
 
     References
     ----------
-    Birnbaum & Klose (1957), Ann. Math. Stat. 28:933, after van Dantzig (1951). Wilson (1927), J. Am. Stat. Assoc.
-    22:209.
+    Birnbaum & Klose (1957), Ann. Math. Stat. 28:933, after van Dantzig (1951). Clopper & Pearson (1934), Biometrika
+    26:404.
 
     Examples
     --------
@@ -107,8 +108,8 @@ def area(y_true: ArrayLike, y_score: ArrayLike, patients: ArrayLike) -> AucInter
     if min(map(len, sizes)) < checks.FEWEST_PATIENTS or (scores == scores[0]).all():
         return AucInterval(auc, math.nan, math.nan)
     trials = min(size.sum() ** 2 / (size**2).sum() for size in sizes)
-    low, high = proportion_confint(auc * trials, trials, alpha=0.05, method="wilson")
-    return AucInterval(auc, 0.0 if auc == 0 else float(low), 1.0 if auc == 1 else float(high))
+    low, high = proportion_confint(auc * trials, trials, alpha=1 - confidence, method="beta")
+    return AucInterval(auc, float(low), float(high))
 
 
 def _spared(others: np.ndarray, threshold: float) -> tuple[float, float]:

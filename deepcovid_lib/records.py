@@ -144,7 +144,7 @@ def keep(run: Run) -> Path:
     """Record a run: what was asked, its facts, tables and scores, without paths, file names or images.
 
     Images and patients are numbered in an order that tells nothing; images of one patient keep one number. Where
-    images or scores differ from those recorded before, all that was measured from these goes.
+    images or scores differ from those recorded before, all that was measured from these goes, its sweeps too.
 
     Raises
     ------
@@ -181,6 +181,7 @@ def keep(run: Run) -> Path:
     else:
         for kind in ("scores", "history", "tables"):
             shutil.rmtree(target / kind, ignore_errors=True)
+        shutil.rmtree(folder() / f"recipes-{run.name}", ignore_errors=True)
     with replacing(target / "run.yaml") as temporary:
         content = {"edition": run.edition_name, "settings": settings, "asked": asked}
         temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")

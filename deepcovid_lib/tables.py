@@ -67,7 +67,7 @@ def verdict(value: float, low: float, high: float, *, comparable: bool) -> str:
 
 
 def verdict_by_range(value: float, low: float, high: float, *, comparable: bool) -> str:
-    """Say what `verdict` does of a range of `ranges`; one that is open at an end never agrees.
+    """Say what `verdict` does of a range of `ranges.specificity`; one that is open at an end never agrees.
 
     Examples
     --------
@@ -281,8 +281,8 @@ def auc(
     DataFrame
         ``model, auc, delong_low, delong_high, bootstrap_low, bootstrap_high``; ``range_low, range_high``, of
         `ranges.area`; ``paper``, empty since its text prints no area; ``released_figure``, the area in the legend of
-        the figure released with the paper's code; and the ``verdict`` on that area by the range, which is open under
-        perfect separation. Near 1 and with few COVID-19 images the other two intervals are too narrow for one.
+        the figure released with the paper's code; and the ``verdict`` on that area by the range.
+        Near 1 and with few COVID-19 images the other two intervals are too narrow for one.
 
     References
     ----------
@@ -301,15 +301,32 @@ def auc(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UndefinedMetricWarning)  # the cell shows it
             area, *delong = metrics.auc_interval(y_true, y_score, method="delong")
-            drawn = {"groups": scores["patient_id"], "replicates": replicates, "seed": seed}
+            drawn = {"groups": unnamed(scores), "replicates": replicates, "seed": seed}
             bootstrap = metrics.auc_interval(y_true, y_score, method="bootstrap", **drawn)
         row = {"model": model, "auc": area, "delong_low": delong[0], "delong_high": delong[1]}
         row |= {"bootstrap_low": bootstrap.low, "bootstrap_high": bootstrap.high}
         anew = ranges.area(y_true, y_score, scores["patient_id"])[1:]
         row |= {"range_low": anew[0], "range_high": anew[1], "paper": math.nan}
         told = printed.get(f"released-figure/{model}/auc", math.nan)
-        rows.append(row | {"released_figure": told, "verdict": verdict_by_range(told, *anew, comparable=comparable)})
+        rows.append(row | {"released_figure": told, "verdict": verdict(told, *anew, comparable=comparable)})
     return pd.DataFrame(rows)
+
+
+def unnamed(scores: pd.DataFrame) -> pd.Series:
+    """Return numbers in place of patients, in the order of their images' labels and scores.
+
+    So that patients drawn at random are the same ones under other names, as in a recorded run.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"patient_id": ["b", "a", "b"], "label": "covid", "score": [0.9, 0.5, 0.1]})
+    >>> unnamed(scores).tolist()
+    [0, 1, 0]
+    """
+    listed = scores.sort_values(["label", "score"])
+    pairs = pd.Series(list(zip(listed["label"], listed["score"], strict=True)), index=listed.index)
+    held = pairs.groupby(listed["patient_id"]).agg(tuple).sort_values(kind="stable")
+    return scores["patient_id"].map(dict(zip(held.index, range(len(held)), strict=True)))
 
 
 def confusion_matrices(scores_by_model: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

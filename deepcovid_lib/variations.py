@@ -14,7 +14,7 @@ from deepcovid_lib import finetune, frozen, scaling, stages
 from deepcovid_lib.checks import FEWEST_PATIENTS
 from deepcovid_lib.finetune import Recipe
 from deepcovid_lib.frozen import Part
-from deepcovid_lib.pairs import by_patient, studentised, wins
+from deepcovid_lib.pairs import by_patient, reserve, studentised, wins
 from deepcovid_lib.problems import Problem
 from deepcovid_lib.progress import track
 from deepcovid_lib.runs import Run
@@ -171,8 +171,8 @@ def comparison(y_true: ArrayLike, reference: ArrayLike, score: ArrayLike, patien
 def auc_difference(y_true: ArrayLike, score: ArrayLike, reference: ArrayLike, *, groups: ArrayLike) -> Difference:
     """Return the area under the ROC curve of one score less that of another, with its 95% interval by Student's *t*.
 
-    Its variance is that of the mean over the seeds between patients, and that of the seeds; the degrees of freedom are
-    Satterthwaite's.
+    Its variance is that of the mean over the seeds between patients, as in `pairs.deviation`, and that of the seeds;
+    the degrees of freedom are Satterthwaite's.
 
     Parameters
     ----------
@@ -204,12 +204,13 @@ def auc_difference(y_true: ArrayLike, score: ArrayLike, reference: ArrayLike, *,
     ways = (np.atleast_2d(np.asarray(way, float)) for way in (score, reference))
     gained = np.stack([wins(positive, own) - wins(positive, other) for own, other in zip(*ways, strict=True)])
     mean = float(gained.mean())
-    spread, freedom = by_patient(gained.mean(axis=0), patients[positive], patients[~positive])
+    sides = patients[positive], patients[~positive]
+    spread, freedom = by_patient(gained.mean(axis=0), *sides)
     if freedom >= FEWEST_PATIENTS - 1 and not gained.any():
         return Difference(mean, 0.0, 0.0)
     if math.isnan(spread):
         return Difference(mean, math.nan, math.nan)
-    parts = [(spread**2, freedom)]
+    parts = [(spread**2 + reserve(*sides) ** 2, freedom)]
     if len(gained) > 1:
         parts.append((gained.mean(axis=(1, 2)).var(ddof=1) / len(gained), len(gained) - 1))
     variance = sum(part for part, _ in parts)

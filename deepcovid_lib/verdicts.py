@@ -34,7 +34,6 @@ WHY_SHARE = {
     NO_TEST: "other images, weights or settings than the paper's",
 }
 WHY_OPEN = "so few COVID-19 images, or equal scores, cannot confirm it"
-SEPARATED = "perfect separation leaves the range open, which cannot confirm it"
 NO_RANGE = "equal scores, or fewer than five patients of a class"
 COLUMNS = "id where model quantity unit paper_printed paper run low high difference verdict reason".split()
 
@@ -230,9 +229,9 @@ def _areas(scores_by_model: Mapping[str, pd.DataFrame], printed: pd.DataFrame, *
         if pd.isna(run):
             found[row.id] = absent(NO_CLASS)
             continue
-        decision = tables.verdict_by_range(row.value, low, high, comparable=comparable)
+        decision = tables.verdict(row.value, low, high, comparable=comparable)
         called = row.where.partition("where the model is called ")[2]
-        why = NO_RANGE if pd.isna(low) else SEPARATED if comparable and decision == NO_TEST else WHY_SHARE[decision]
+        why = NO_RANGE if pd.isna(low) else WHY_SHARE[decision]
         found[row.id] = Found(run, low, high, decision, joined(why, f"there it is called {called}" if called else ""))
     return found
 

@@ -125,8 +125,44 @@ def test_the_mark_below_a_figure_is_there_where_it_is_no_evidence(nature, words)
 def test_a_table_and_a_recorded_figure_keep_whose_they_are(run):
     artefacts.table(run, "tab-x", pd.DataFrame({"a": [1]}), caption="x")
     assert json.loads((run.folder / "tables" / "tab-x.json").read_text())["nature"][0] == "synthetic radiographs"
-    assert artefacts._nature(run, "open-cxr-weights-random") == ["real films", "untrained networks"]
-    assert artefacts._nature(run, "benchmarks") == []
+    assert artefacts._nature(run, "run", "open-cxr-weights-random") == ["real films", "untrained networks"]
+    assert artefacts._nature(run, "run", "recipes-phantom") == ["synthetic radiographs", "untrained networks"]
+    for plan in ("benchmarks", "covid-xray-5k-rebuilt"):
+        assert artefacts._nature(run, "run", plan) == [], "it has no scores"
+
+
+def test_on_real_films_what_is_of_phantoms_says_so(run):
+    real = runs.begin("covid-xray-5k")
+    kinds = {
+        "fig-positive-control": {"results": "phantoms"},
+        "fig-recipes": {"beside": "recipes-phantom"},
+        "fig-audit-roc": {"results": "none"},
+        "fig-roc": {},
+    }
+    for slug, of in kinds.items():
+        artefacts.figure(real, slug, draw, caption="x", **of)
+    known = {slug: json.loads((real.folder / "figures" / f"{slug}.json").read_text()) for slug in kinds}
+    own = ["real films", "networks pretrained on ImageNet"]
+    assert [each["nature"] for each in known.values()] == [
+        ["synthetic radiographs"],
+        [*own, "recorded: synthetic radiographs, untrained networks"],
+        [],
+        own,
+    ]
+    marked = [slug for slug, each in known.items() if each["height"] > known["fig-roc"]["height"]]
+    assert marked == ["fig-positive-control", "fig-recipes"]
+    drawing = draw()
+    artefacts._marked(drawing.figure, known["fig-recipes"]["nature"])
+    assert [each.get_text() for each in drawing.figure.texts] == ["Recorded: synthetic radiographs, untrained networks"]
+    mixed = artefacts._nature(runs.begin("open-cxr", settings={"weights": "random"}), "run", "", "recipes-phantom")
+    drawing = draw()
+    artefacts._marked(drawing.figure, mixed)
+    assert drawing.figure.texts[0].get_text().splitlines() == [
+        "Real films, untrained networks",
+        "Recorded: synthetic radiographs, untrained networks",
+    ]
+    artefacts.table(real, "tab-audit-auc", pd.DataFrame({"a": [1]}), caption="x", results="none")
+    assert json.loads((real.folder / "tables" / "tab-audit-auc.json").read_text())["nature"] == []
 
 
 def test_the_mark_leaves_everything_above_it_where_it_was():

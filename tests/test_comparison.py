@@ -182,8 +182,9 @@ def test_the_same_films_under_another_seed_are_paired(root, tmp_path):
 
 
 def test_other_films_are_compared_unpaired_and_a_real_difference_is_seen(root, tmp_path):
-    run("mine", both(gap=4.0))
-    run("others", both(gap=0.2), test=films(content="another"))
+    for name, gap in (("mine", 4.0), ("others", 0.2)):
+        test = films(60, 120, content=name)
+        run(name, {model: scored(test, seed, gap) for seed, model in enumerate(MODELS)}, test=test)
     known = compared("mine", "others")
     assert set(known.areas["test"]) == {"unpaired"}
     assert set(known.areas["verdict"]) == {comparison.DIFFER}

@@ -1,5 +1,6 @@
 """Paired tests agree with statsmodels, with brute force and, for one image per patient, with each other."""
 
+import math
 from itertools import product
 
 import numpy as np
@@ -25,25 +26,35 @@ def scored(seed, films_per_patient=1, ill=14, well=60):
     return {model: frame.assign(score=easy + own[:, k]) for k, model in enumerate(("resnet18", "resnet50"))}
 
 
+def gained(scores):
+    """The wins of one model less another's, with the patients of either class."""
+    one, other = scores.values()
+    y, patients = (one["label"] == "covid").to_numpy(), one["patient_id"].to_numpy()
+    return pairs.wins(y, one["score"].to_numpy()) - pairs.wins(y, other["score"].to_numpy()), patients[y], patients[~y]
+
+
 def test_areas_are_those_of_delong_and_patients_change_nothing_where_each_has_one_image():
     scores = scored(1)
     row = pairs.areas(scores).iloc[0]
     y = scores["resnet18"]["label"] == "covid"
     p = metrics.compare_aucs(y, scores["resnet18"]["score"], scores["resnet50"]["score"]).p
     assert row["p"] == pytest.approx(p)
-    assert 2 * norm.sf(t.isf(row["p_patients"] / 2, 13)) == pytest.approx(p)
+    own = pairs.by_patient(*gained(scores))
+    assert own[0] * abs(norm.isf(p / 2)) == pytest.approx(abs(row["difference"]))
+    error = math.hypot(own[0], math.sqrt(2 / 14**2 + 2 / (len(y) - 14) ** 2))
+    assert row["p_patients"] == pytest.approx(2 * t.sf(abs(row["difference"]) / error, 13))
     assert row["low"] < row["difference"] < row["high"]
     assert row["difference"] == pytest.approx(row["auc_a"] - row["auc_b"])
 
 
 def test_the_deviation_by_patient_is_that_of_patients_drawn_anew():
     scores = scored(3, films_per_patient=3, ill=60, well=240)
-    row = pairs.areas(scores).iloc[0]
-    deviation = (row["high"] - row["low"]) / (2 * t.ppf(0.975, 19))
+    deviation, freedom = pairs.by_patient(*gained(scores))
+    assert freedom == 19
     y = (scores["resnet18"]["label"] == "covid").to_numpy()
     patients = scores["resnet18"]["patient_id"].to_numpy()
     a, b = (frame["score"].to_numpy() for frame in scores.values())
-    wins = np.heaviside(a[y][:, None] - a[~y], 0.5) - np.heaviside(b[y][:, None] - b[~y], 0.5)
+    wins = gained(scores)[0]
     rng = np.random.default_rng(0)
     ill, well = (np.unique(patients[own], return_inverse=True)[1] for own in (y, ~y))
     drawn = []
@@ -54,8 +65,8 @@ def test_the_deviation_by_patient_is_that_of_patients_drawn_anew():
         drawn.append(over @ wins @ under / over.sum() / under.sum())
     assert deviation == pytest.approx(np.std(drawn), rel=0.1)
     images = scores["resnet18"].assign(patient_id=np.arange(len(y)).astype(str))
-    alone = pairs.areas({"resnet18": images, "resnet50": images.assign(score=b)}).iloc[0]
-    assert deviation > 1.2 * (alone["high"] - alone["low"]) / (2 * t.ppf(0.975, 59))
+    alone = {"resnet18": images.assign(score=a), "resnet50": images.assign(score=b)}
+    assert deviation > 1.2 * pairs.by_patient(*gained(alone))[0]
 
 
 @pytest.mark.parametrize("films_per_patient", [1, 4])
@@ -69,8 +80,29 @@ def test_five_patients_differ_by_chance_about_as_often_as_the_level_says(films_p
         shared = rng.normal(size=120)[both["patient_id"]]
         told = both.assign(score_a=shared + 0.1 * rng.normal(size=len(both)), score_b=0.0)
         area = roc_auc_score(both["label"] == "covid", told["score_a"])
-        p.append(pairs.studentised(area - 0.5, *pairs.deviation(told))[2])
+        own = {name: told.rename(columns={f"score_{name}": "score"}) for name in "ab"}
+        p.append(pairs.studentised(area - 0.5, *pairs.by_patient(*gained(own)))[2])
+        assert pairs.studentised(area - 0.5, *pairs.deviation(told))[2] >= p[-1]
     assert 0.02 < np.mean(np.array(p) < 0.05) < 0.06
+
+
+@pytest.mark.parametrize("hard", ["wide", "missed"])
+def test_networks_of_equal_areas_near_1_differ_by_chance_no_more_often_than_the_level_says(hard):
+    """One network spreads the COVID-19 films widely, or misses some of them wholly; the other has as large an area."""
+    rng, y, told = np.random.default_rng(0), np.arange(640) < 40, []
+    both = pd.DataFrame({"label": np.where(y, "covid", "non_covid"), "patient_id": range(640)})
+    for _ in range(200):
+        one, other = rng.normal(size=(2, 640))
+        if hard == "wide":
+            one[y], other[y] = (
+                norm.ppf(0.99) * math.hypot(1, wide) + wide * each[y] for wide, each in ((2, one), (0.5, other))
+            )
+        else:
+            one[y] = np.where(rng.uniform(size=40) < 0.03, -9, 9)
+            other[y] = norm.ppf(0.97) + 0.001 * other[y]
+        apart = (pairs.wins(y, one) - pairs.wins(y, other)).mean()
+        told.append(pairs.studentised(apart, *pairs.deviation(both.assign(score_a=one, score_b=other)))[2])
+    assert np.mean(np.array(told) < 0.05) <= 0.05
 
 
 def test_a_patient_with_images_of_both_classes_counts_on_both_sides():

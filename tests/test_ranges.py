@@ -5,8 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.stats import beta, norm
 
 from deepcovid_lib import metrics, ranges
 
@@ -109,11 +108,11 @@ def test_without_a_class_there_is_no_range(y_true):
 FORTY = np.arange(340) < 40
 
 
-def test_an_area_has_wilsons_interval_of_as_many_trials_as_the_rarer_class_has_patients():
+def test_an_area_has_clopper_and_pearsons_interval_of_as_many_trials_as_the_rarer_class_has_patients():
     scores = np.r_[np.full(39, 2.0), 0.0, np.ones(300)]
     auc, low, high = ranges.area(FORTY, scores, np.arange(340))
     assert auc == pytest.approx(39 / 40)
-    assert (low, high) == pytest.approx(metrics.proportion_interval(39, 40, method="wilson"))
+    assert (low, high) == pytest.approx(metrics.proportion_interval(39, 40, method="clopper-pearson"))
     assert ranges.area(~FORTY, scores, np.arange(340)) == pytest.approx((1 - auc, 1 - high, 1 - low))
     assert ranges.area(FORTY, -scores, np.arange(340)) == pytest.approx((1 - auc, 1 - high, 1 - low))
 
@@ -121,22 +120,26 @@ def test_an_area_has_wilsons_interval_of_as_many_trials_as_the_rarer_class_has_p
 def test_films_of_a_patient_count_as_one_and_uneven_patients_as_fewer():
     scores = np.r_[np.full(38, 2.0), 0.0, 0.0, np.ones(300)]
     twice = ranges.area(FORTY, scores, np.r_[np.arange(40) // 2, np.arange(40, 340)])
-    assert twice[1:] == pytest.approx(metrics.proportion_interval(19, 20, method="wilson"))
+    assert twice[1:] == pytest.approx(metrics.proportion_interval(19, 20, method="clopper-pearson"))
     uneven = ranges.area(FORTY, scores, np.r_[np.zeros(20), np.arange(20, 340)])  # 40^2 / (20^2 + 20 * 1) trials
     assert uneven.low < twice.low
-    assert uneven.low == pytest.approx(_wilsons_low(0.95, 1600 / 420))
+    trials = 1600 / 420
+    assert uneven.low == pytest.approx(beta.ppf(0.025, 0.95 * trials, 0.05 * trials + 1))
+    assert uneven.high == pytest.approx(beta.ppf(0.975, 0.95 * trials + 1, 0.05 * trials))
 
 
-def _wilsons_low(share, trials):
-    """The share below, whose own deviation lies 1.96 times between the two."""
-    return brentq(lambda low: share - low - norm.ppf(0.975) * math.sqrt(low * (1 - low) / trials), 1e-9, share)
+def test_more_confidence_is_a_wider_range():
+    scores = np.r_[np.full(39, 2.0), 0.0, np.ones(300)]
+    known = ranges.area(FORTY, scores, np.arange(340), confidence=0.9)
+    expected = metrics.proportion_interval(39, 40, method="clopper-pearson", confidence=0.9)
+    assert known[1:] == pytest.approx(expected)
 
 
-def test_perfect_separation_leaves_the_range_of_an_area_open_and_no_other_does():
+def test_perfect_separation_reaches_the_end_of_the_range_of_an_area():
     scores = np.r_[np.full(40, 2.0), np.ones(300)]
     assert ranges.area(FORTY, scores, np.arange(340))[::2] == (1.0, 1.0)
     assert ranges.area(FORTY, -scores, np.arange(340))[:2] == (0.0, 0.0)
-    scores[-1] = 2.0
+    scores[0] = 0.0
     assert ranges.area(FORTY, scores, np.arange(340)).high < 1
 
 
@@ -153,16 +156,18 @@ def test_equal_scores_and_fewer_than_five_patients_have_no_range_and_a_missing_c
 
 
 @pytest.mark.parametrize("area", [0.6, 0.9, 0.98, 0.996])
-@pytest.mark.parametrize("hard", [False, True])
-def test_the_true_area_seldom_lies_outside_its_range(area, hard):
-    """Normal scores; or a few COVID-19 films that look like any other, beside others that never do."""
+@pytest.mark.parametrize("missed", ["none", "as any other", "wholly"])
+def test_the_true_area_seldom_lies_outside_its_range(area, missed):
+    """Normal scores; or a few COVID-19 films that score as others do, or below them all."""
     rng, outside = np.random.default_rng(0), 0
     for _ in range(300):
         scores = rng.normal(size=340)
-        if hard:
+        if missed == "none":
+            scores[FORTY] += norm.ppf(area) * math.sqrt(2)
+        elif missed == "as any other":
             scores[FORTY] += 99 * (rng.uniform(size=40) < 2 * area - 1)
         else:
-            scores[FORTY] += norm.ppf(area) * math.sqrt(2)
+            scores[FORTY] = np.where(rng.uniform(size=40) < area, 99, -99)
         _, low, high = ranges.area(FORTY, scores, np.arange(340))
         outside += not low <= area <= high
     assert outside <= 15

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import mannwhitneyu
 
-from deepcovid_lib import metrics, style
+from deepcovid_lib import metrics, ranges, style
 from deepcovid_lib.checks import FEWEST_PATIENTS
 from deepcovid_lib.findings.evidence import (
     NO_CLASS,
@@ -22,19 +21,14 @@ from deepcovid_lib.findings.evidence import (
     lacks,
     quiet,
 )
-from deepcovid_lib.pairs import LEVEL, by_patient, deviation, studentised
+from deepcovid_lib.pairs import LEVEL, by_patient, deviation, reserve, studentised
 
 
 def ranked(evidence: Evidence, *, above: Sequence[str], below: Sequence[str]) -> Finding:
-    """Test that some groups score above others in every model: the area between them, its interval against 0.5.
+    """Test that some groups score above others in every model: the area between them, its range against 0.5.
 
-    The value is the least area of any model, whose interval counts that it was picked. Each patient's images are kept
-    together; a group of fewer than five patients decides nothing. Under perfect separation, where the area has no
-    variance, a Mann-Whitney test of the patients' mean scores decides.
-
-    References
-    ----------
-    DeLong et al. (1988), Biometrics 44:837; Obuchowski (1997), Biometrics 53:567, for patients.
+    The value is the least area of any model, with its range by `ranges.area`, which counts that it was picked. A group
+    of fewer than five patients decides nothing.
 
     Examples
     --------
@@ -59,19 +53,13 @@ def ranked(evidence: Evidence, *, above: Sequence[str], below: Sequence[str]) ->
 
 
 def _apart(own: pd.DataFrame, upper: np.ndarray, *, picked: int) -> Finding:
-    """Whether the scores marked by `upper` lie above the others: the area, its interval, and the reason of None."""
-    sides = own.assign(label=np.where(upper, "covid", "non_covid"), score_a=own["score"], score_b=0.0)
-    spread, freedom = deviation(sides)
-    area = quiet(metrics.auc_interval, upper, own["score"], method="delong").auc
-    if freedom + 1 < FEWEST_PATIENTS:
-        return Finding(None, area, reason=f"a group has fewer than {FEWEST_PATIENTS} patients")
-    if math.isnan(spread):
-        means = [own["score"][side].groupby(own["patient_id"]).mean() for side in (upper, ~upper)]
-        sure = mannwhitneyu(*means).pvalue < LEVEL / picked and area in (0, 1)
-        reason = "" if sure else "the area has no variance"
-        return Finding(decided(sure and area == 1, sure and area == 0), area, reason=reason)
-    low, high, _ = studentised(area, spread, freedom, picked=picked)
-    return Finding(decided(low > 0.5, high < 0.5), area, max(0.0, low), min(1.0, high))
+    """Whether the scores marked by `upper` lie above the others: the area, its range, and the reason of None."""
+    area, low, high = ranges.area(upper, own["score"], own["patient_id"], confidence=1 - LEVEL / picked)
+    if math.isnan(low):
+        few = min(own["patient_id"][side].nunique() for side in (upper, ~upper)) < FEWEST_PATIENTS
+        reason = f"a group has fewer than {FEWEST_PATIENTS} patients" if few else "all scores are equal"
+        return Finding(None, area, reason=reason)
+    return Finding(decided(low > 0.5, high < 0.5), area, low, high)
 
 
 def farthest_apart(evidence: Evidence, *, model: str) -> Finding:
@@ -100,13 +88,14 @@ def farthest_apart(evidence: Evidence, *, model: str) -> Finding:
     own, other = _aligned(evidence.scores[model], evidence.scores[rival])
     farther, ill = (own["score"] - other["score"]).to_numpy(), (own["label"] == "covid").to_numpy()
     patients, told = own["patient_id"].to_numpy(), against(rival)
-    spread, freedom = by_patient(farther[ill][:, None] - farther[~ill], patients[ill], patients[~ill])
+    sides = patients[ill], patients[~ill]
+    spread, freedom = by_patient(farther[ill][:, None] - farther[~ill], *sides)
     value = float(gaps[model] - gaps[rival])
     if math.isnan(spread):
         few = freedom + 1 < FEWEST_PATIENTS
         reason = f"{told}; fewer than {FEWEST_PATIENTS} patients" if few else f"{told}; {NO_SPREAD}"
         return Finding(None, value, reason=reason)
-    low, high, _ = studentised(value, spread, freedom, picked=len(gaps) - 1)
+    low, high, _ = studentised(value, math.hypot(spread, reserve(*sides)), freedom, picked=len(gaps) - 1)
     return Finding(decided(low > 0, high < 0), value, low, high, told)
 
 

@@ -115,21 +115,25 @@ def test_changed_training_code_is_an_input_that_differs(run):
 
 @pytest.mark.fault(
     "numbers",
-    "a run is recorded again with other scores, beside a ladder measured from the former ones",
+    "a run is recorded again with other scores, beside a ladder and sweeps measured from the former ones",
     done="what was measured from the former scores leaves the record with them",
     lost="the former record, which the checkout's history keeps",
-    rerun="measure the ladder again",
+    rerun="measure the ladder and the sweeps again",
 )
 def test_a_record_keeps_no_table_of_former_scores(run):
     target = records.keep(run)
     (target / "tables").mkdir()
     (target / "tables" / "tab-ladder.csv").write_text("rung,auc\nresnet18,1.0\n")
     records.seal(target)
+    sweeps = records.folder() / f"recipes-{run.name}"
+    sweeps.mkdir()
     records.keep(run)
+    assert sweeps.is_dir()
     assert records.table(run.name, "tables/tab-ladder")["auc"].tolist() == [1.0]
     score(run, "resnet18", [0.1, 0.8, 0.2, 0.9])
     records.keep(run)
     assert not (target / "tables").exists()
+    assert not sweeps.exists()
     assert set(read_json(target / "digests.json")) >= {"scores/resnet18.csv", "run.yaml"}
 
 
