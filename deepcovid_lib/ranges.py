@@ -96,7 +96,7 @@ def area(y_true: ArrayLike, y_score: ArrayLike, patients: ArrayLike, *, confiden
     --------
     >>> y_true, y_score = [1] * 40 + [0] * 60, [*range(58, 98), *range(60)]
     >>> print(*(f"{value:.4f}" for value in area(y_true, y_score, range(100))))
-    0.9992 0.9109 1.0000
+    0.9992 0.9103 1.0000
     """
     positive, scores = checks.checked(y_true, y_score)
     names = np.asarray(patients)

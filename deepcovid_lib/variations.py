@@ -186,8 +186,8 @@ def auc_difference(y_true: ArrayLike, score: ArrayLike, reference: ArrayLike, *,
     Returns
     -------
     Difference
-        The bounds are NaN where a class has fewer than five patients or every pair of images gives the same gain; 0
-        where that is none. All NaN without one of the classes.
+        The bounds are NaN where a class has fewer than five patients or every pair of images gives the same gain that
+        is not 0. All NaN without one of the classes.
 
     References
     ----------
@@ -207,7 +207,7 @@ def auc_difference(y_true: ArrayLike, score: ArrayLike, reference: ArrayLike, *,
     sides = patients[positive], patients[~positive]
     spread, freedom = by_patient(gained.mean(axis=0), *sides)
     if freedom >= FEWEST_PATIENTS - 1 and not gained.any():
-        return Difference(mean, 0.0, 0.0)
+        spread = 0.0
     if math.isnan(spread):
         return Difference(mean, math.nan, math.nan)
     parts = [(spread**2 + reserve(*sides) ** 2, freedom)]
