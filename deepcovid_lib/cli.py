@@ -240,7 +240,8 @@ def _compare(asked: argparse.Namespace) -> None:
     compared = comparison.compare(a, b)
     comparison_page.write(compared, path)
     for one in (a, b):
-        print(f"{sides.stem(one)}: {', '.join(editions.nature(one.asked)) if one.scores else 'no scores'}")
+        told = [*editions.nature(one.asked), *filter(None, [sides.untold(one)])]
+        print(f"{sides.stem(one)}: {', '.join(told) if one.scores else 'no scores'}")
     if comparison.shared(a, b):
         print(comparison_page.summary(compared.areas))
     print(compared.conclusion)

@@ -88,6 +88,9 @@ def _top(compared: Comparison) -> ElementTree.Element:
     told = [f"{letter} has {' and '.join(nature)}." for letter, nature in natures if nature]
     warning = f"{' '.join(told)} Such a run shows the method and is no evidence about COVID-19."
     warned = [element("p", warning, class_="note")] if told else []
+    for letter, one in (("A", compared.a), ("B", compared.b)):
+        if unknown := sides.untold(one):
+            warned.append(element("p", f"Of {letter}, {unknown}: intervals may be too narrow.", class_="note"))
     return element(
         "header",
         element("p", "Deep-COVID companion: two runs compared", class_="about"),

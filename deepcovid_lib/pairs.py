@@ -282,7 +282,7 @@ def studentised(difference: float, spread: float, freedom: float, *, picked: int
     Returns
     -------
     tuple of float
-        ``low, high, p``; NaN where the deviation is.
+        ``low, high``, within [-1, 1], and ``p``; NaN where the deviation is.
 
     Examples
     --------
@@ -292,7 +292,11 @@ def studentised(difference: float, spread: float, freedom: float, *, picked: int
     if math.isnan(spread):
         return math.nan, math.nan, math.nan
     margin = float(t.ppf(1 - LEVEL / 2 / picked, freedom)) * spread
-    return difference - margin, difference + margin, float(2 * t.sf(abs(difference) / spread, freedom))
+    return (
+        max(-1.0, difference - margin),
+        min(1.0, difference + margin),
+        float(2 * t.sf(abs(difference) / spread, freedom)),
+    )
 
 
 def _both(scores_by_model: Mapping[str, pd.DataFrame], a: str, b: str) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from deepcovid_lib import editions, fits, manifest, paper, runs, tables
 from deepcovid_lib.files import read_csv, read_json, replacing, sha256, write_csv, write_json
 from deepcovid_lib.problems import Misuse, Problem
 from deepcovid_lib.runs import Run
-from deepcovid_lib.sources import NORMAL, OTHER
+from deepcovid_lib.sources import NORMAL, OTHER, UNTOLD
 
 ASIDE = ("title", "about", "folders", "models", "tests_paper", "publish_films")  # these bear on no score
 FINDINGS = {"covid": "COVID-19", "normal": NORMAL, "other_disease": OTHER, "unknown": ""}
@@ -296,9 +296,9 @@ def inputs(folder: Path) -> dict[str, Any]:
     -------
     dict
         ``images``, by split: ``sha256`` over every image's number, content, label and patient's number, and the
-        ``images`` and ``patients`` of each class. ``models``, by backbone: the SHA-256 of the ``head`` and of the
-        ``scores`` as `keep` writes them, and the digest of the ``code`` that trained. What the run has not made yet is
-        left out.
+        ``images`` and ``patients`` of each class, and of how many images they are ``untold``. ``models``, by
+        backbone: the SHA-256 of the ``head`` and of the ``scores`` as `keep` writes them, and the digest of the
+        ``code`` that trained. What the run has not made yet is left out.
     """
     asked = yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))["asked"]
     known: dict[str, Any] = {"images": {}, "models": {}}
@@ -309,6 +309,7 @@ def inputs(folder: Path) -> dict[str, Any]:
             digest = hashlib.sha256("".join(sorted(" ".join(row) + "\n" for row in rows)).encode()).hexdigest()
             counts = {
                 label: {"images": len(own), "patients": own["patient_id"].nunique()}
+                | ({"untold": manifest.untold(own)} if manifest.untold(own) else {})
                 for label, own in films.groupby("label")
             }
             known["images"][split] = {"sha256": digest, **counts}
@@ -332,15 +333,18 @@ def opaque(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def numbered(names: pd.Series, letter: str) -> pd.Series:
-    """Return numbers in place of names, the same for the same set of names.
+    """Return numbers in place of names, the same for the same set of names; patients who are not told stay so.
 
     Examples
     --------
     >>> numbered(pd.Series(["nih:2_0", "nih:1_0", "nih:2_0"]), "i").tolist()
     ['recorded:i0001', 'recorded:i0000', 'recorded:i0001']
+    >>> numbered(pd.Series(["released:untold-a"]), "p").tolist()
+    ['recorded:untold-p0000']
     """
     order = sorted(names.unique(), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    return names.map({name: f"recorded:{letter}{number:04d}" for number, name in enumerate(order)})
+    marks = {name: UNTOLD if f":{UNTOLD}" in name else "" for name in order}
+    return names.map({name: f"recorded:{marks[name]}{letter}{number:04d}" for number, name in enumerate(order)})
 
 
 def _of(name: str) -> Path:

@@ -114,6 +114,12 @@ def _films(folder: Path, asked: dict[str, Any]) -> dict[str, str]:
     return {"manifest": known[films.name]} if films.name in known else {}
 
 
+def untold(one: Side) -> str:
+    """Say of how many test films the source does not tell the patients; empty where it tells all."""
+    count = max(map(manifest.untold, one.scores.values()), default=0)
+    return f"the patients of {count:,} test films are not told, each counts as one patient" if count else ""
+
+
 def stem(one: Side) -> str:
     """Return a run's name for use in a file's: that of its folder, with ``recorded-`` before a recorded one's."""
     return one.folder.name if one.folder.parent.name == "results" else one.label.replace("/", "-")
@@ -142,6 +148,7 @@ def entered(side: Side) -> dict[tuple[str, str], str | None]:
         for label, look in style.CLASSES.items():
             counts = told.get(label)
             words = f"{counts['images']:,} of {counts['patients']:,} patients" if counts else None
+            words = f"{words}, who are not told of {counts['untold']:,}" if counts and counts.get("untold") else words
             known["images", f"{name}, {look.label}"] = words
     for model in side.asked["models"]:
         digests, name = side.inputs["models"].get(model, {}), style.model(model).label

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -357,8 +358,24 @@ def scores(run: Run, model: str) -> pd.DataFrame:
 
 
 def all_scores(run: Run) -> dict[str, pd.DataFrame]:
-    """Return the scores of all the run's models, in the edition's order."""
-    return {model: scores(run, model) for model in run.edition.models}
+    """Return the scores of all the run's models, in the edition's order; note where their patients are not told."""
+    found = {model: scores(run, model) for model in run.edition.models}
+    note = untold(run)
+    if note:
+        sys.stderr.write(f"note: {note}\n")
+    return found
+
+
+def untold(run: Run) -> str:
+    """Say of how many films the source does not tell the patients; empty where it tells all, or there are none yet."""
+    if run.manifest.is_file():
+        films = manifests.read(run.manifest)
+    elif run.speed == "replay":
+        films = scores(run, run.edition.models[0])
+    else:
+        return ""
+    count = manifests.untold(films)
+    return f"The source does not tell the patients of {count:,} films: each counts as one patient." if count else ""
 
 
 def _counts(run: Run) -> dict[str, tuple[int, int] | None]:

@@ -21,9 +21,7 @@ from deepcovid_lib import (
     explorer,
     faults,
     imprints,
-    leakage,
     licences,
-    manifest,
     mutants,
     papermap,
     provenance,
@@ -266,7 +264,7 @@ def _stage_config(run: Run, target: Path, *, films: bool) -> None:
     nature = ", ".join(editions.nature(run.edition.model_dump()))
     banner = (
         f'<p class="run-banner">Run <strong>{html.escape(run.name)}</strong> '
-        f"({html.escape(run.edition.title)}; {nature}). {html.escape(runs.about(run))}{_untold(run)}</p>"
+        f"({html.escape(run.edition.title)}; {nature}). {html.escape(runs.about(run))} {stages.untold(run)}</p>"
     )
     config["sphinx"]["config"] |= {
         "deepcovid_results": str(run.folder),
@@ -279,11 +277,6 @@ def _stage_config(run: Run, target: Path, *, films: bool) -> None:
     if not config.get("logo"):
         config.pop("logo", None)
     (target / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-
-
-def _untold(run: Run) -> str:
-    untold = leakage.untold(manifest.read(run.manifest)) if run.manifest.is_file() else 0
-    return f" The source does not tell the patients of {untold:,} films: each counts as one patient." if untold else ""
 
 
 def _tags(cell: nbformat.NotebookNode) -> set[str]:

@@ -181,6 +181,24 @@ def test_the_same_films_under_another_seed_are_paired(root, tmp_path):
     assert [tag for tag, _ in page_of(known, tmp_path).seen].count("figure") == 2 * len(MODELS)
 
 
+def test_patients_who_are_not_told_are_told_as_such(root, tmp_path, capsys):
+    known = both()
+    names = known["resnet18"]["patient_id"]
+    untold = names.str.replace("phantom:", "phantom:untold-")
+    run(
+        "mine",
+        {model: frame.assign(patient_id=untold) for model, frame in known.items()},
+        films().assign(patient_id=untold),
+    )
+    run("others", known)
+    text = " ".join(page_of(compared("mine", "others"), tmp_path).text.split())
+    assert "Of A, the patients of 52 test films are not told, each counts as one patient" in text
+    assert "Of B, the patients" not in text
+    assert "12 of 6 patients, who are not told of 12" in text
+    assert cli.main(["compare", "mine", "others", "--out", str(tmp_path / "x.html")]) == 0
+    assert "mine: synthetic radiographs, untrained networks, the patients of 52" in capsys.readouterr().out
+
+
 def test_other_films_are_compared_unpaired_and_a_real_difference_is_seen(root, tmp_path):
     for name, gap in (("mine", 4.0), ("others", 0.2)):
         test = films(60, 120, content=name)

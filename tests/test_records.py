@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from fitted import write_head
 
-from deepcovid_lib import records, runs
+from deepcovid_lib import manifest, records, runs, stages
 from deepcovid_lib.files import sha256
 from deepcovid_lib.problems import Misuse
 
@@ -77,3 +77,26 @@ def test_what_is_recorded_here_holds_no_path(name):
 def test_an_unknown_record_is_refused():
     with pytest.raises(Misuse, match="no recorded run 'none'"):
         records.table("none", "funnel")
+
+
+def test_patients_whom_the_source_does_not_tell_stay_untold_in_a_record_and_its_replay(kept, capsys):
+    run = runs.begin("tiny", name="other", settings={"models": ["resnet18"]})
+    names = ["released:untold-a", "released:untold-b", "nih:jones"]
+    frame = pd.read_csv(
+        runs.resolve("tiny", name=kept[1], settings={"models": ["resnet18"]}).fit("resnet18") / "scores.csv"
+    )
+    run.fit("resnet18").mkdir(parents=True)
+    frame.assign(patient_id=names).to_csv(run.fit("resnet18") / "scores.csv", index=False)
+    write_head(run.fit("resnet18"), run.manifest)
+    records.keep(run)
+    recorded = records.scores("other")["resnet18"]
+    assert manifest.untold(recorded) == 2
+    assert sorted(recorded["patient_id"])[0] != sorted(recorded["patient_id"])[1]
+    assert "untold" not in "".join(records.scores(kept[1])["resnet18"]["patient_id"])
+    replayed = runs.resolve("tiny", name="tiny-replay", settings={"models": ["resnet18"]}, speed="replay")
+    told = "The source does not tell the patients of 2 films: each counts as one patient."
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "of", lambda run: "other")
+        assert stages.untold(replayed) == told
+        stages.all_scores(replayed)
+    assert capsys.readouterr().err == f"note: {told}\n"

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from deepcovid_lib import artefacts, manifest, runs, staging
+from deepcovid_lib import artefacts, manifest, runs, stages, staging
 from deepcovid_lib.problems import Problem
 
 ROOT = Path(__file__).parent.parent
@@ -154,11 +154,14 @@ def test_the_line_over_every_page_tells_what_films_and_networks_are_whatever_a_r
     assert "patients of" not in banner
 
 
-def test_the_line_over_every_page_counts_the_films_whose_patients_are_not_told(run, monkeypatch):
+def test_the_line_over_every_page_counts_the_films_whose_patients_are_not_told(run, tmp_path, monkeypatch):
     films = pd.DataFrame({"patient_id": ["cohen:1", "released:untold-2", "released:untold-3"]})
     monkeypatch.setattr(manifest, "read", {run.manifest: films}.get)
-    assert staging._untold(run) == "", "a run without a manifest"
+    assert stages.untold(run) == "", "a run without a manifest"
     run.manifest.touch()
-    assert staging._untold(run).startswith(" The source does not tell the patients of 2 films")
+    (run.root / "_config.yml").write_text((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    staging._stage_config(run, tmp_path, films=True)
+    banner = yaml.safe_load((tmp_path / "_config.yml").read_text())["sphinx"]["config"]["deepcovid_banner"]
+    assert "The source does not tell the patients of 2 films: each counts as one patient." in banner
     films["patient_id"] = "cohen:1"
-    assert staging._untold(run) == ""
+    assert stages.untold(run) == ""
