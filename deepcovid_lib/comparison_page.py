@@ -269,7 +269,7 @@ def _method(compared: Comparison) -> ElementTree.Element:
         "Where both runs scored the same images, known by the digest of their contents, areas are compared by DeLong's "
         "paired test, elsewhere from the two variances as if they had no image in common, which finds too few "
         "differences if they have. Either keeps each patient's images together and takes Student's t, with one degree "
-        "of freedom less than the patients of the rarer class, and counts in one patient more of each class, half for "
+        "of freedom less than the patients of the rarer class, and counts in two patients more of each class, one for "
         "either run, since near an area of 1 these images may hold none of the few that a model misses wholly.",
         f"Not finding a difference is no proof of equality: with {fewest:,} COVID-19 images the intervals are wide.",
         "Images and patients are matched under numbers that tell no name.",

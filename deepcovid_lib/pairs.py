@@ -186,8 +186,8 @@ def deviation(both: pd.DataFrame) -> tuple[float, int]:
 
     References
     ----------
-    DeLong et al. (1988), Biometrics 44:837; Obuchowski (1997), Biometrics 53:567, for images in clusters; Agresti &
-    Min (2005), Stat. Med. 24:729, for what is added.
+    DeLong et al. (1988), Biometrics 44:837; Obuchowski (1997), Biometrics 53:567, for images in clusters; Bonett &
+    Price (2012), J. Educ. Behav. Stat. 37:479, for what is added.
 
     Examples
     --------
@@ -195,7 +195,7 @@ def deviation(both: pd.DataFrame) -> tuple[float, int]:
     >>> deviation(both.assign(score_b=both["score_a"]))
     (nan, 4)
     >>> f"{deviation(both.assign(score_b=range(0, -10, -1)))[0]:.2f}"
-    '0.49'
+    '0.57'
     """
     positive = (both["label"] == "covid").to_numpy()
     patients = both["patient_id"].to_numpy()
@@ -206,7 +206,7 @@ def deviation(both: pd.DataFrame) -> tuple[float, int]:
 
 
 def reserve(ill: np.ndarray, well: np.ndarray) -> float:
-    """Return the deviation that one more patient of each class would add, scored right by half by either model alone.
+    """Return the deviation that two more patients of each class would add, whom either model alone scores right.
 
     Near an area of 1 a model may miss whole films of a few patients, of whom none is among so few. The variance
     observed then is far too small, and what is not there would be told as a difference in a third of all draws.
@@ -218,14 +218,14 @@ def reserve(ill: np.ndarray, well: np.ndarray) -> float:
 
     References
     ----------
-    Agresti & Min (2005), Stat. Med. 24:729, who add one half to each count of matched pairs.
+    Bonett & Price (2012), J. Educ. Behav. Stat. 37:479, who add one pair of each kind to shares of matched pairs.
 
     Examples
     --------
     >>> f"{reserve(np.arange(40), np.arange(3000)):.3f}"
-    '0.025'
+    '0.035'
     """
-    return math.hypot(*(1 / len(np.unique(own)) for own in (ill, well)))
+    return math.sqrt(2) * math.hypot(*(1 / len(np.unique(own)) for own in (ill, well)))
 
 
 def wins(positive: np.ndarray, score: np.ndarray) -> np.ndarray:

@@ -172,12 +172,12 @@ def test_the_models_stand_beside_the_rungs_with_their_own_scores():
     assert math.isnan(row["auc_mean"])
 
 
-def test_one_area_has_one_interval_by_the_bootstrap_wherever_it_stands():
+def test_one_area_has_one_range_wherever_it_stands():
     frame = films()
     scores = frame[frame["split"] == "test"].assign(score=lambda own: np.sin(np.arange(len(own))) / 2 + 0.5)
     card = cards.performance({"resnet18": scores}).iloc[0]
     area = tables.auc({"resnet18": scores}).iloc[0]
-    assert (card["auc_low"], card["auc_high"]) == (area["bootstrap_low"], area["bootstrap_high"])
+    assert (card["auc_low"], card["auc_high"]) == (area["range_low"], area["range_high"])
     assert card["auc_low"] < card["auc_high"]
 
 

@@ -41,7 +41,7 @@ def test_areas_are_those_of_delong_and_patients_change_nothing_where_each_has_on
     assert row["p"] == pytest.approx(p)
     own = pairs.by_patient(*gained(scores))
     assert own[0] * abs(norm.isf(p / 2)) == pytest.approx(abs(row["difference"]))
-    error = math.hypot(own[0], math.sqrt(1 / 14**2 + 1 / (len(y) - 14) ** 2))
+    error = math.hypot(own[0], math.sqrt(2 / 14**2 + 2 / (len(y) - 14) ** 2))
     assert row["p_patients"] == pytest.approx(2 * t.sf(abs(row["difference"]) / error, 13))
     assert row["low"] < row["difference"] < row["high"]
     assert row["difference"] == pytest.approx(row["auc_a"] - row["auc_b"])

@@ -104,7 +104,7 @@ def test_the_difference_is_that_of_two_areas():
 def test_the_interval_agrees_with_delong_where_images_are_independent():
     y_true, a, b = scored()
     found = auc_difference(y_true, a, b, groups=np.arange(400))
-    margin = t.ppf(0.975, 99) * math.sqrt(metrics.compare_aucs(y_true, a, b).error ** 2 + 1 / 100**2 + 1 / 300**2)
+    margin = t.ppf(0.975, 99) * math.sqrt(metrics.compare_aucs(y_true, a, b).error ** 2 + 2 / 100**2 + 2 / 300**2)
     assert (found.low, found.high) == pytest.approx((found.difference - margin, found.difference + margin), abs=1e-4)
 
 
@@ -121,7 +121,7 @@ def test_the_interval_agrees_with_a_loop_over_drawn_patients():
         drawn.append(roc_auc_score(y_true[rows], a[rows]) - roc_auc_score(y_true[rows], b[rows]))
     found = auc_difference(y_true, a, b, groups=groups)
     width = np.diff(np.quantile(drawn, [0.025, 0.975])).item()
-    added = 2 * t.ppf(0.975, 79) * math.sqrt(1 / 80**2 + 1 / 80**2)
+    added = 2 * t.ppf(0.975, 79) * math.sqrt(2 / 80**2 + 2 / 80**2)
     assert found.high - found.low == pytest.approx(math.hypot(width, added), rel=0.15)
 
 

@@ -32,8 +32,8 @@ def ranked(evidence: Evidence, *, above: Sequence[str], below: Sequence[str]) ->
 
     Examples
     --------
-    >>> scores = pd.DataFrame({"group": ["covid"] * 5 + ["normal"] * 5, "score": range(10, 0, -1)})
-    >>> scores["patient_id"] = range(10)
+    >>> scores = pd.DataFrame({"group": ["covid"] * 9 + ["normal"] * 9, "score": range(18, 0, -1)})
+    >>> scores["patient_id"] = range(18)
     >>> ranked(Evidence({"resnet18": scores}, None, {}, None, {}), above=["covid"], below=["normal"])[:2]
     (True, 1.0)
     """
@@ -70,8 +70,8 @@ def farthest_apart(evidence: Evidence, *, model: str) -> Finding:
 
     Examples
     --------
-    >>> one = pd.DataFrame({"image_id": range(12), "patient_id": range(12), "label": ["covid", "non_covid"] * 6})
-    >>> far, near = one.assign(score=[0.9, 0.1, 0.8, 0.2] * 3), one.assign(score=[0.5, 0.1, 0.6, 0.2] * 3)
+    >>> one = pd.DataFrame({"image_id": range(40), "patient_id": range(40), "label": ["covid", "non_covid"] * 20})
+    >>> far, near = one.assign(score=[0.9, 0.1, 0.8, 0.2] * 10), one.assign(score=[0.5, 0.1, 0.6, 0.2] * 10)
     >>> known = Evidence({"squeezenet": far, "resnet18": near}, None, {}, None, {})
     >>> farthest_apart(known, model="squeezenet").holds
     True
