@@ -347,13 +347,16 @@ def retrain_seconds(run: Run, stage: str) -> float | None:
 def device() -> str:
     """Return the processor in words, and the GPU where one does the work; without the machine's name.
 
+    One name may stand for several kinds of processor, which round otherwise, so its family and model are told with it.
     A process that has not loaded torch computes nothing on a GPU, so its GPU is not told.
     """
     model = platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        found = re.search(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8", errors="replace"))
-        model = found.group(1) if found else model
+        told = dict(re.findall(r"^(\w[\w ]*?)\s*:\s*(.+)$", info.read_text(encoding="utf-8", errors="replace"), re.M))
+        model = told.get("model name", model)
+        if {"cpu family", "model"} <= told.keys():
+            model += f" (family {told['cpu family']}, model {told['model']})"
     torch = sys.modules.get("torch")
     on_gpu = torch and os.environ.get("DEEPCOVID_DEVICE", "cuda").startswith("cuda") and torch.cuda.is_available()
     return f"{cores()} core{'' if cores() == 1 else 's'}, {model}" + (

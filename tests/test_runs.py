@@ -155,3 +155,17 @@ def test_the_commit_is_that_at_the_beginning(monkeypatch):
         with runs.timed(run, stage):
             pass
         assert runs.facts_of(run)[stage]["commit"] == commit
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("model name\t: AMD EPYC\ncpu family\t: 26\nmodel\t\t: 2\n", "AMD EPYC (family 26, model 2)"),
+        ("model name\t: Some CPU\n", "Some CPU"),
+    ],
+)
+def test_processors_of_one_name_are_told_apart(monkeypatch, tmp_path, told, expected):
+    info = tmp_path / "cpuinfo"
+    info.write_text(told)
+    monkeypatch.setattr(runs, "Path", lambda _: info)
+    assert runs.device().split(", ", 1)[1] == expected
