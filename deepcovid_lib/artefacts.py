@@ -261,12 +261,13 @@ def _record(run: Run, slug: str) -> dict[str, Any]:
 
 
 def _nature(run: Run, results: str, recorded: str, beside: str = "") -> list[str]:
-    """What films and networks a figure or table is of, in words; empty where a record does not tell it."""
+    """What films and networks a figure or table is of, a line each for this run and one beside it, as far as told."""
     if results != "run":
         return {"phantoms": [editions.SYNTHETIC], "none": []}[results]
     own = _of_record(recorded) if recorded else editions.nature(run.edition.model_dump())
     other = _of_record(beside) if beside else own
-    return own if other == own else [*own, f"recorded: {', '.join(other)}"]
+    lines = [", ".join(own), f"recorded: {', '.join(other)}" if other != own else ""]
+    return [line for line in lines if line]
 
 
 def _of_record(name: str) -> list[str]:
@@ -283,9 +284,7 @@ def _marked(figure: Figure, nature: Sequence[str]) -> dict[str, Any]:
     from matplotlib.transforms import Bbox, TransformedBbox
 
     width, height = figure.get_size_inches()
-    own = [each for each in nature if not each.startswith("recorded: ")]
-    lines = [", ".join(own), *(each for each in nature if each not in own)]
-    lines = [line[0].upper() + line[1:] for line in lines if any(word in line for word in editions.NO_EVIDENCE)]
+    lines = [line[0].upper() + line[1:] for line in nature if any(word in line for word in editions.NO_EVIDENCE)]
     below = MARK * len(lines)
     if lines:
         text = figure.text(0.995, -0.05 / height, "\n".join(lines), ha="right", va="top", size=style.SMALL)

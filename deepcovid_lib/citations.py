@@ -110,7 +110,7 @@ def of_artefact(
     run : str
         The run its numbers come from.
     nature : sequence of str
-        What that run's films and networks are, of `editions.nature`.
+        What that run's films and networks are, in lines, as a published artefact's record tells it.
     commit : str or None
         The project's commit then, as `runs.commit` gives it: with a ``+`` where files were changed since. Of several,
         all, joined by ``and``.
@@ -121,7 +121,7 @@ def of_artefact(
     """
     book = _book(root or runs.root())
     kind = "table" if slug.startswith("tab-") else "figure"
-    note = f"{kind.capitalize()} {slug} of run {run}" + (f" ({', '.join(nature)})" if nature else "")
+    note = f"{kind.capitalize()} {slug} of run {run}" + (f" ({'; '.join(nature)})" if nature else "")
     if commit:
         named = (
             f"{each.removesuffix('+')}{', files changed since' * each.endswith('+')}" for each in commit.split(" and ")

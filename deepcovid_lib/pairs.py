@@ -209,7 +209,7 @@ def reserve(ill: np.ndarray, well: np.ndarray) -> float:
     """Return the deviation that two more patients of each class would add, whom either model alone scores right.
 
     Near an area of 1 a model may miss whole films of a few patients, of whom none is among so few. The variance
-    observed then is far too small, and what is not there would be told as a difference in a third of all draws.
+    observed then is far too small, and what is not there would often be told as a difference.
 
     Parameters
     ----------

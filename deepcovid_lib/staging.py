@@ -262,9 +262,10 @@ def _stage_config(run: Run, target: Path, *, films: bool) -> None:
         config["launch_buttons"] = {"colab_url": "https://colab.research.google.com"}
         config["html"] |= {"use_repository_button": True, "use_issues_button": True, "use_edit_page_button": True}
     nature = ", ".join(editions.nature(run.edition.model_dump()))
+    said = f"{runs.about(run)} {stages.untold(run)}".rstrip()
     banner = (
         f'<p class="run-banner">Run <strong>{html.escape(run.name)}</strong> '
-        f"({html.escape(run.edition.title)}; {nature}). {html.escape(runs.about(run))} {stages.untold(run)}</p>"
+        f"({html.escape(run.edition.title)}; {nature}). {html.escape(said)}</p>"
     )
     config["sphinx"]["config"] |= {
         "deepcovid_results": str(run.folder),

@@ -305,10 +305,10 @@ def auc(
             bootstrap = metrics.auc_interval(y_true, y_score, method="bootstrap", **drawn)
         row = {"model": model, "auc": area, "delong_low": delong[0], "delong_high": delong[1]}
         row |= {"bootstrap_low": bootstrap.low, "bootstrap_high": bootstrap.high}
-        anew = ranges.area(y_true, y_score, scores["patient_id"])[1:]
-        row |= {"range_low": anew[0], "range_high": anew[1], "paper": math.nan}
+        _, low, high = ranges.area(y_true, y_score, scores["patient_id"])
+        row |= {"range_low": low, "range_high": high, "paper": math.nan}
         told = printed.get(f"released-figure/{model}/auc", math.nan)
-        rows.append(row | {"released_figure": told, "verdict": verdict(told, *anew, comparable=comparable)})
+        rows.append(row | {"released_figure": told, "verdict": verdict(told, low, high, comparable=comparable)})
     return pd.DataFrame(rows)
 
 

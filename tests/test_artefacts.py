@@ -96,7 +96,7 @@ def test_a_figure_of_synthetic_films_says_so_below_and_one_without_results_does_
     told, silent = (
         json.loads((folder / f"{slug}.json").read_text()) for slug in ("fig-training-resnet18", "fig-audit-roc")
     )
-    assert told["nature"] == ["synthetic radiographs", "untrained networks"]
+    assert told["nature"] == ["synthetic radiographs, untrained networks"]
     assert silent["nature"] == []
     assert told["height"] - silent["height"] == round(artefacts.MARK * 96)
     assert [round(96 * side) for side in size_of(folder, "fig-training-resnet18")] == [told["width"], told["height"]]
@@ -106,11 +106,11 @@ def test_a_figure_of_synthetic_films_says_so_below_and_one_without_results_does_
     ("nature", "words"),
     [
         (
-            ["synthetic radiographs", "networks pretrained on ImageNet"],
+            ["synthetic radiographs, networks pretrained on ImageNet"],
             "Synthetic radiographs, networks pretrained on ImageNet",
         ),
-        (["real films", "untrained networks"], "Real films, untrained networks"),
-        (["real films", "networks pretrained on ImageNet"], None),
+        (["real films, untrained networks"], "Real films, untrained networks"),
+        (["real films, networks pretrained on ImageNet"], None),
         ([], None),
     ],
 )
@@ -124,9 +124,11 @@ def test_the_mark_below_a_figure_is_there_where_it_is_no_evidence(nature, words)
 
 def test_a_table_and_a_recorded_figure_keep_whose_they_are(run):
     artefacts.table(run, "tab-x", pd.DataFrame({"a": [1]}), caption="x")
-    assert json.loads((run.folder / "tables" / "tab-x.json").read_text())["nature"][0] == "synthetic radiographs"
-    assert artefacts._nature(run, "run", "open-cxr-weights-random") == ["real films", "untrained networks"]
-    assert artefacts._nature(run, "run", "recipes-phantom") == ["synthetic radiographs", "untrained networks"]
+    assert json.loads((run.folder / "tables" / "tab-x.json").read_text())["nature"] == [
+        "synthetic radiographs, untrained networks"
+    ]
+    assert artefacts._nature(run, "run", "open-cxr-weights-random") == ["real films, untrained networks"]
+    assert artefacts._nature(run, "run", "recipes-phantom") == ["synthetic radiographs, untrained networks"]
     for plan in ("benchmarks", "covid-xray-5k-rebuilt"):
         assert artefacts._nature(run, "run", plan) == [], "it has no scores"
 
@@ -142,7 +144,7 @@ def test_on_real_films_what_is_of_phantoms_says_so(run):
     for slug, of in kinds.items():
         artefacts.figure(real, slug, draw, caption="x", **of)
     known = {slug: json.loads((real.folder / "figures" / f"{slug}.json").read_text()) for slug in kinds}
-    own = ["real films", "networks pretrained on ImageNet"]
+    own = ["real films, networks pretrained on ImageNet"]
     assert [each["nature"] for each in known.values()] == [
         ["synthetic radiographs"],
         [*own, "recorded: synthetic radiographs, untrained networks"],

@@ -188,6 +188,6 @@ def test_the_archive_metadata_say_the_same():
 
 
 def test_what_a_run_was_made_of_is_cited_with_it():
-    note = parsed(of_roc(nature=["synthetic radiographs", "untrained networks"])).fields["note"]
-    assert "of run phantom (synthetic radiographs, untrained networks) at commit" in note
+    note = parsed(of_roc(nature=["synthetic radiographs, untrained networks", "recorded: real films"])).fields["note"]
+    assert "of run phantom (synthetic radiographs, untrained networks; recorded: real films) at commit" in note
     assert "()" not in parsed(of_roc(nature=[])).fields["note"]

@@ -89,7 +89,7 @@ def test_five_patients_differ_by_chance_about_as_often_as_the_level_says(films_p
 @pytest.mark.parametrize("hard", ["wide", "missed"])
 def test_networks_of_equal_areas_near_1_differ_by_chance_no_more_often_than_the_level_says(hard):
     """One network spreads the COVID-19 films widely, or misses some of them wholly; the other has as large an area."""
-    rng, y, told = np.random.default_rng(0), np.arange(640) < 40, []
+    rng, y, told, bare = np.random.default_rng(0), np.arange(640) < 40, [], []
     both = pd.DataFrame({"label": np.where(y, "covid", "non_covid"), "patient_id": range(640)})
     for _ in range(200):
         one, other = rng.normal(size=(2, 640))
@@ -100,9 +100,11 @@ def test_networks_of_equal_areas_near_1_differ_by_chance_no_more_often_than_the_
         else:
             one[y] = np.where(rng.uniform(size=40) < 0.03, -9, 9)
             other[y] = norm.ppf(0.97) + 0.001 * other[y]
-        apart = (pairs.wins(y, one) - pairs.wins(y, other)).mean()
-        told.append(pairs.studentised(apart, *pairs.deviation(both.assign(score_a=one, score_b=other)))[2])
+        won, names = pairs.wins(y, one) - pairs.wins(y, other), both["patient_id"].to_numpy()
+        told.append(pairs.studentised(won.mean(), *pairs.deviation(both.assign(score_a=one, score_b=other)))[2])
+        bare.append(pairs.studentised(won.mean(), *pairs.by_patient(won, names[y], names[~y]))[2])
     assert np.mean(np.array(told) < 0.05) <= 0.05
+    assert np.mean(np.array(bare) < 0.05) > 0.15, "what is counted in is needed"
 
 
 def test_a_patient_with_images_of_both_classes_counts_on_both_sides():
